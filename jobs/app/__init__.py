@@ -1,0 +1,92 @@
+"""The Celery side: `JobsCelery` is a Celery app whose calls become job rows.
+
+Nothing here imports models at import time: a project makes its app before Django's registry is ready.
+"""
+
+from typing import Any
+
+from celery import Celery, signals
+
+from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
+
+DEFAULTS = {
+    "task_serializer": "json",
+    "result_serializer": "json",
+    "accept_content": ["json"],
+    "result_accept_content": ["json"],
+    "result_backend": "jobs.app.backend:JobBackend",
+    "result_expires": None,
+    "task_default_queue": "default",
+    "task_ignore_result": False,
+    "task_track_started": False,
+    "task_store_errors_even_if_ignored": True,
+    # Early ack, no redelivery: the lease in the database is the only clock.
+    "task_acks_late": False,
+    "task_reject_on_worker_lost": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_disable_rate_limits": True,
+    "worker_lost_wait": 2.0,
+    "worker_proc_alive_timeout": 30,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "broker_pool_limit": None,
+}
+REDIS_OPTIONS = {
+    # The database holds the truth, so a message needs no acknowledgement: one BRPOP instead of three round trips.
+    "ack_emulation": False,
+    "body_encoding": "utf-8",
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 15,
+}
+
+
+class JobsCelery(Celery):
+    """Celery whose tracked tasks are jobs: `delay()` inserts a row, the broker only carries leases."""
+
+    task_cls = "jobs.app.task:JobTask"
+    amqp_cls = "jobs.app.following:FollowingAMQP"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.add_defaults(DEFAULTS)
+        self.task(name=CARRIER, Strategy="jobs.app.carrier:strategy")(_carrier)
+
+    def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """Insert a job row in the caller's transaction and return its AsyncResult; see Celery for the options."""
+        from .send import send  # models are ready only after the app was made
+
+        return send(self, super().send_task, name, args, kwargs, options)
+
+    def _connection(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        scheme = str(url or "").split(":", 1)[0].split("+", 1)[0]
+        if scheme in {"redis", "rediss", "sentinel"}:
+            kwargs["transport_options"] = {
+                **REDIS_OPTIONS, **self.conf.broker_transport_options, **(kwargs.get("transport_options") or {})
+            }
+        return super()._connection(url, *args, **kwargs)
+
+
+def _carrier(*_: Any) -> None:
+    raise RuntimeError(f"{CARRIER} is run by the worker's strategy, never as a task.")
+
+
+@signals.celeryd_init.connect(weak=False, dispatch_uid="jobs.steward")
+def _prepare_worker(sender: str, instance: Any, conf: Any, options: dict, **_: Any) -> None:
+    if isinstance(instance.app, JobsCelery):
+        from .steward import Steward  # models are ready only now
+
+        instance.served_queues = options.get("queues") or None
+        if isinstance(instance.served_queues, str):
+            instance.served_queues = instance.served_queues.split(",")
+        instance.app.steps["worker"].add(Steward)
+        if str(conf.broker_url or conf.broker_read_url or "").startswith("redis"):
+            conf.worker_disable_prefetch = True
+
+
+@signals.celeryd_after_setup.connect(weak=False, dispatch_uid="jobs.queues")
+def _consume_any_queue(sender: str, instance: Any, **_: Any) -> None:
+    if isinstance(instance.app, JobsCelery) and instance.served_queues is None:
+        instance.app.amqp.queues.select([ANY_QUEUE, UNTRACKED])

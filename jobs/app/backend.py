@@ -1,0 +1,149 @@
+"""AsyncResult from the job row. Groups and untracked tasks keep django-celery-results' storage."""
+
+import time
+from typing import Any
+
+from celery import states
+from celery.exceptions import TimeoutError as CeleryTimeout
+from django_celery_results.backends.database import DatabaseBackend
+from kombu.utils.json import loads
+
+from ..engine.enqueue import in_transaction, job_key
+from ..engine.link import Link, jobs_alias
+from ..errors import InvalidJob, NotCommitted
+from ..models import Attempt, Job
+from ..states import State
+from .current import current
+from .task import report
+
+CELERY_STATE = {
+    State.SCHEDULED: states.PENDING,
+    State.PENDING: states.PENDING,
+    State.DISPATCHED: states.PENDING,
+    State.RUNNING: states.STARTED,
+    State.RETRYING: states.RETRY,
+    State.COMPLETED: states.SUCCESS,
+    State.FAILED: states.FAILURE,
+    State.DEAD_LETTER: states.FAILURE,
+    State.EXPIRED: states.REVOKED,
+}
+FIRST_POLL, LAST_POLL = 0.002, 0.5  # seconds
+
+
+class JobBackend(DatabaseBackend):
+    """Reads job rows; writes nothing about a tracked job, whose outcome the worker records under its lease."""
+
+    thread_safe = True
+    supports_autoexpire = True
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        job = _rows().filter(pk=job_key(task_id)).first()
+        return super()._get_task_meta_for(task_id) if job is None else self._meta(task_id, job)
+
+    def _meta(self, task_id: str, job: Job) -> dict[str, Any]:
+        status = CELERY_STATE[State(job.state)]
+        result = loads(job.result) if job.result else None
+        if status == states.STARTED:
+            status, result = _live(job)
+        elif status == states.REVOKED or (status == states.FAILURE and result is None):
+            result = {"exc_type": "TaskRevokedError" if status == states.REVOKED else "RuntimeError",
+                      "exc_module": "celery.exceptions" if status == states.REVOKED else "builtins",
+                      "exc_message": [job.error or job.state]}
+        meta = {
+            "task_id": task_id, "status": status, "result": result, "traceback": None, "children": [],
+            "date_done": job.finished_at, "name": job.task, "worker": job.worker, "retries": job.retries,
+            "queue": job.queue, "args": loads(job.args), "kwargs": loads(job.kwargs),
+        }
+        if status in states.EXCEPTION_STATES:
+            meta["traceback"] = _traceback(job)
+        return self.meta_from_decoded(meta)
+
+    def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None,
+                     **kwargs: Any) -> Any:
+        """`self.update_state()` of the running job is its progress; of another job it is refused."""
+        running = current()
+        if running is not None and task_id == running.task_id:
+            fields = result if isinstance(result, dict) else {}
+            report({**{k: v for k, v in fields.items() if k in ("current", "total", "message")},
+                    "state": state, "meta": result})
+            return result
+        if _rows().filter(pk=job_key(task_id)).exists():
+            raise InvalidJob(f"Job {task_id} is not the one running here: only its worker can set its state.")
+        return super().store_result(task_id, result, state, traceback, request=request, **kwargs)
+
+    def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
+        if current() is None:
+            super().mark_as_done(task_id, result, request, *args, **kwargs)
+
+    def mark_as_failure(self, task_id: str, exc: Exception, traceback: Any = None, request: Any = None,
+                        store_result: bool = True, call_errbacks: bool = True, **kwargs: Any) -> None:
+        if current() is None:
+            if _rows().filter(pk=job_key(task_id)).exists():
+                return  # a stray message under a job's id says nothing about the job
+            super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, **kwargs)
+        elif request is not None and call_errbacks and request.errbacks:
+            self._call_task_errbacks(request, exc, traceback)
+
+    def mark_as_retry(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        if current() is None and not _rows().filter(pk=job_key(task_id)).exists():
+            super().mark_as_retry(task_id, *args, **kwargs)
+
+    def mark_as_revoked(self, task_id: str, *args: Any, **kwargs: Any) -> None:
+        if not _rows().filter(pk=job_key(task_id)).exists():
+            super().mark_as_revoked(task_id, *args, **kwargs)
+
+    def wait_for(self, task_id: str, timeout: float | None = None, interval: float = LAST_POLL, no_ack: bool = True,
+                 on_interval: Any = None) -> dict[str, Any]:
+        """Poll the row, from 2 ms to 500 ms apart. Raises NotCommitted for a job of the open transaction."""
+        self._ensure_not_eager()
+        _refuse_uncommitted(task_id)
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = FIRST_POLL
+        while True:
+            meta = self.get_task_meta(task_id)
+            if meta["status"] in states.READY_STATES:
+                return meta
+            if on_interval:
+                on_interval()
+            if until is not None and time.monotonic() >= until:
+                raise CeleryTimeout(f"Job {task_id} is {meta['status']} after {timeout:g} s.")
+            time.sleep(pause if until is None else min(pause, max(0.0, until - time.monotonic())))
+            pause = min(LAST_POLL, pause * 1.5)
+
+    def _forget(self, task_id: str) -> None:
+        if _rows().filter(pk=job_key(task_id)).exists():
+            _reader.rows("forget", id=job_key(task_id))
+        else:
+            super()._forget(task_id)
+
+    def apply_chord(self, *args: Any, **kwargs: Any) -> None:
+        raise InvalidJob("Chords are not supported yet: use a chain, or a group and read its results.")
+
+
+_reader = Link("jobs results")
+
+
+def _rows() -> Any:
+    return Job.objects.using(jobs_alias())
+
+
+def _live(job: Job) -> tuple[str, Any]:
+    progress = job.progress or {}
+    if "state" in progress:
+        return progress["state"], progress.get("meta")
+    return states.STARTED, {"hostname": job.worker, **progress}
+
+
+def _traceback(job: Job) -> str | None:
+    attempts = Attempt.objects.using(jobs_alias()).filter(job_id=job.pk, epoch=job.epoch)
+    return attempts.order_by("-number").values_list("traceback", flat=True).first()
+
+
+def _refuse_uncommitted(task_id: str) -> None:
+    """Inside a transaction, a job that only this connection sees can never finish while it waits."""
+    key = job_key(task_id)
+    if in_transaction() and _rows().filter(pk=key).exists() and not _reader.rows("exists", id=key)[0][0]:
+        raise NotCommitted(
+            f"Job {task_id} was enqueued in the transaction that is still open: no worker sees it before the commit. "
+            "Wait for its result after the atomic block."
+        )

@@ -1,0 +1,108 @@
+"""The worker's main process: what it does with a message from the broker."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+from weakref import ref
+
+from celery import Celery
+from celery.worker.request import Request
+from celery.worker.state import task_accepted, task_ready, task_reserved
+from celery.worker.strategy import default
+
+from ..wire import CARRIER, FORMAT
+from .child import carry_here
+
+logger = logging.getLogger("jobs")
+
+
+def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
+    """Celery's hook for `jobs.run`: hand the lease token to a child process."""
+    steward = consumer.controller.steward
+
+    def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
+        token = read_token(message)
+        if token is None:
+            steward.refuse(CARRIER, f"malformed carrier: {str(message.body)[:200]!r}")
+            message.reject_log_error(logger, consumer.connection_errors)
+            return
+        request = CarrierRequest(
+            message, on_ack=ack, on_reject=reject, app=app, hostname=consumer.hostname, eventer=None, task=task,
+            connection_errors=consumer.connection_errors, body=([], {}, {}), headers=message.headers, decoded=True,
+        )
+        request.token, request.steward = token, steward
+        task_reserved(request)
+        for callback in callbacks or ():
+            callback(request)
+        consumer.on_task_request(request)
+
+    return handle
+
+
+def guard(task: Any, app: Celery, consumer: Any, **kwargs: Any) -> Callable:
+    """Celery's hook for every other task: only one declared track=False may arrive as a message of its own."""
+    if not getattr(task, "track", True):
+        return default(task, app, consumer, **kwargs)
+    steward = consumer.controller.steward
+
+    def refuse(message: Any, *_: Any, **__: Any) -> None:
+        steward.refuse(task.name, "a tracked task arrived as a message of its own, without a lease")
+        message.reject_log_error(logger, consumer.connection_errors)
+
+    return refuse
+
+
+def read_token(message: Any) -> UUID | None:
+    """The lease token of a carrier, or None for anything that is not exactly one."""
+    try:
+        (format_, token), kwargs, _ = message.payload
+        return UUID(token) if format_ == FORMAT and kwargs == {} else None
+    except Exception:
+        return None
+
+
+class CarrierRequest(Request):
+    """One lease in the worker's books. It emits nothing of its own: jobs do."""
+
+    token: UUID
+    steward: Any
+
+    def execute_using_pool(self, pool: Any, **_: Any) -> Any:
+        result = pool.apply_async(
+            carry_here, args=(str(self.token), str(self.steward.boot)),
+            accept_callback=self.on_accepted, callback=self.on_success, error_callback=self.on_failure,
+            correlation_id=self.id,
+        )
+        self._apply_result = result and ref(result)
+        return result
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        self.worker_pid, self.time_start = pid, time_accepted
+        task_accepted(self)
+        self.acknowledge()
+
+    def on_success(self, result: Any, **_: Any) -> None:
+        task_ready(self, successful=False)
+
+    def on_failure(self, exc_info: Any, **_: Any) -> None:
+        """The child died or broke while it carried the lease: the steward takes it back at once."""
+        task_ready(self)
+        self.acknowledge()
+        self.steward.lost(self.token, str(exc_info.exception))
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:
+        task_ready(self)
+
+    def revoked(self) -> bool:
+        return False  # the message id is nobody's job id
+
+    def _announce_cancelled(self, emit_retry: bool = True) -> None:
+        task_ready(self)
+        self.steward.lost(self.token, "the worker was shut down")
+
+    def info(self, safe: bool = False) -> dict[str, Any]:
+        return {
+            "id": self.id, "name": CARRIER, "lease": str(self.token), "hostname": self.hostname,
+            "time_start": self.time_start, "acknowledged": self.acknowledged, "worker_pid": self.worker_pid,
+        }

@@ -1,0 +1,54 @@
+"""A worker's child process (or thread): where jobs run."""
+
+import threading
+from uuid import UUID
+
+from billiard import current_process
+from celery import Celery, current_app
+
+from ..engine.execute import Place, carry
+from ..engine.link import Link
+from ..engine.record import Recorder
+from ..engine.slots import Slots
+from .runner import Runner
+
+_here = threading.local()
+_shared: tuple[Celery, str, Slots] | None = None
+
+
+def share(app: Celery, node: str, slots: Slots) -> None:
+    """Called in the main process before it forks: what its children need to know."""
+    global _shared
+    _shared = (app, node, slots)
+
+
+def carry_here(token: str, boot: str) -> int:
+    """Run one lease in this process; returns how many jobs ran."""
+    runner, place = _runner()
+    place.worker = UUID(boot)
+    try:
+        return carry(UUID(token), place, runner)
+    finally:
+        runner.flush()
+
+
+def _runner() -> tuple[Runner, Place]:
+    """The runner of this thread, made at its first lease: a connection must not be older than the fork."""
+    kept = getattr(_here, "kept", None)
+    process = current_process()
+    if kept is None or kept[2] != process.pid:
+        assert _shared is not None, "share() runs before the pool starts"
+        app, node, slots = _shared
+        link = Link(f"jobs worker {node}", lock_timeout=1.0)
+        place = Place(UUID(int=0), node, _index(process), slots, link, Recorder(link, node))
+        kept = _here.kept = (Runner(app or current_app, place), place, process.pid)
+    return kept[0], kept[1]
+
+
+_next_thread = iter(range(512, 1024))
+
+
+def _index(process: object) -> int:
+    """A slot of one's own: Celery numbers child processes; threads take the upper half."""
+    index = getattr(process, "index", None)
+    return index if isinstance(index, int) else next(_next_thread)

@@ -1,0 +1,140 @@
+"""The worker's thread for its database work: registration, heartbeats, lost children, refused messages.
+
+Celery's main loop must never wait for the database, and heartbeats must go on while it sleeps in a shutdown.
+"""
+
+import json
+import logging
+import queue
+import threading
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from celery import bootsteps, signals
+from celery.fixups.django import DjangoFixup
+
+from ..conf import jobs_settings
+from ..engine import control, maintenance, workers
+from ..engine.link import Link
+from ..engine.slots import Slots
+from .child import share
+
+logger = logging.getLogger("jobs")
+
+LOOK = 1.0
+"""Seconds between two looks at whether somebody listens to task events."""
+
+
+class Steward(bootsteps.StartStopStep):
+    """Starts after the pool, so that the first children are forked before there is a thread."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        worker.steward = self
+        self.worker = worker
+        self.boot = uuid4()
+        self.slots = Slots()
+        self.stopping = False
+        self._link = Link(f"jobs steward {worker.hostname}")
+        self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        share(worker.app, worker.hostname, self.slots)
+        _keep_connections(worker.app)
+
+    def start(self, worker: Any) -> None:
+        self._register()
+        self._thread = threading.Thread(target=self._serve, name="jobs-steward", daemon=True)
+        self._thread.start()
+        signals.worker_shutting_down.connect(self._wind_down, weak=False)
+        signals.worker_shutdown.connect(self._finish, sender=worker, weak=False)
+
+    def stop(self, worker: Any) -> None:
+        self._wind_down()
+
+    def lost(self, token: UUID, reason: str) -> None:
+        """A child ended while it carried a lease. Returns at once."""
+        self._work.put(lambda: self._lose(token, reason))
+
+    def refuse(self, task: str, detail: str) -> None:
+        """A message that is no carrier of ours. Returns at once."""
+        logger.error("message refused: %s", detail, extra={"task": task})
+        self._work.put(
+            lambda: control.refuse_message(
+                self._link, worker=self.worker.hostname, task=task, detail=json.dumps({"detail": detail})
+            )
+        )
+
+    def _wind_down(self, *_: Any, **__: Any) -> None:
+        self.stopping = self.slots.stopping = True
+        self._work.put(self._beat)
+
+    def _finish(self, *_: Any, **__: Any) -> None:
+        """The pool has ended: say so, after what is still to do."""
+        self._work.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
+    def _serve(self) -> None:
+        beat_at = time.monotonic() + jobs_settings().heartbeat_interval
+        while True:
+            try:
+                work = self._work.get(timeout=max(0.01, min(LOOK, beat_at - time.monotonic())))
+                if work is None:
+                    workers.stop(self._link, self.boot)
+                    return
+                work()
+            except queue.Empty:
+                self.slots.listening = self._somebody_listens()
+            except psycopg.Error:
+                logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)
+
+    def _beat(self) -> bool:
+        try:
+            if not workers.heartbeat(self._link, self.boot, slots=self._capacity(), stopping=self.stopping):
+                logger.error("this worker was presumed dead: its jobs went to others, it starts anew")
+                self.boot = uuid4()
+                self._register()
+        except psycopg.Error as error:
+            logger.warning("heartbeat not written, trying again: %s", str(error).strip())
+            return False
+        return True
+
+    def _register(self) -> None:
+        pause = 0.1
+        while True:
+            try:
+                workers.register(
+                    self._link, self.boot, name=self.worker.hostname, slots=self._capacity(),
+                    queues=self.worker.served_queues,
+                )
+                return
+            except psycopg.OperationalError as error:
+                logger.warning("the database is away, the worker waits for it: %s", str(error).strip())
+                time.sleep(pause)
+                pause = min(5.0, pause * 2)
+
+    def _lose(self, token: UUID, reason: str) -> None:
+        maintenance.lose(
+            self._link, token, jobs_settings(), won=True, begun=self.slots.begun(token), reason=reason
+        )
+
+    def _capacity(self) -> int:
+        return getattr(self.worker.pool, "num_processes", None) or self.worker.concurrency
+
+    def _somebody_listens(self) -> bool:
+        dispatcher = getattr(self.worker.consumer, "event_dispatcher", None)
+        return bool(dispatcher and dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
+
+
+def _keep_connections(app: Any) -> None:
+    """Celery closes Django's connections before and after every task; `tidy_connections` does what is needed."""
+    for fixup in app._fixups:
+        if isinstance(fixup, DjangoFixup):
+            signals.task_prerun.disconnect(fixup.worker_fixup.on_task_prerun)
+            signals.task_postrun.disconnect(fixup.worker_fixup.on_task_postrun)

@@ -1,0 +1,112 @@
+"""The platform's settings: typed, with units, all problems reported at once.
+
+Each field `x` is the Django setting `JOBS_X`, or the environment variable of that name, or the default here.
+"""
+
+import os
+import types
+import typing
+from dataclasses import dataclass, fields
+from functools import cache
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobsSettings:
+    default_queue: str = "default"
+    """Queue of a job whose task, call and routes name none."""
+    default_priority: int = 10
+    """Priority of a job whose task and call name none (LOW 0, NORMAL 10, HIGH 20, CRITICAL 30)."""
+    default_max_retries: int = 0
+    """Retries after the first run of a task that declares none; 0 is stock Celery."""
+    retry_delay: float = 60.0
+    """Seconds before the first retry."""
+    retry_backoff: float = 2.0
+    """Factor from one retry's delay to the next."""
+    retry_backoff_max: float = 86_400.0
+    """Longest delay before a retry, seconds."""
+    aging: int = 360
+    """Seconds of waiting that weigh as much as one point of priority, for new queues."""
+    max_payload: int = 1_048_576
+    """Longest args, kwargs or options of one job, bytes of JSON each."""
+    strict: bool = False
+    """Raise, instead of warn, when a call's transaction is open on another database alias than the jobs'."""
+    notify: bool = True
+    """Wake the dispatcher after a commit; without it, it polls."""
+    poll_interval: float = 0.2
+    """Seconds between two looks of an idle dispatcher."""
+    dispatch_timeout: float = 30.0
+    """Seconds after which a lease that no worker has won is taken back."""
+    carrier_seconds: float = 0.05
+    """Expected work of one broker message, seconds; short jobs share a message up to it."""
+    carrier_max: int = 200
+    """Most jobs of one broker message."""
+    carrier_budget: float = 1.0
+    """Seconds after which a worker process gives back the jobs of its message that have not started."""
+    flush_interval: float = 0.05
+    """Longest time a finished job's outcome waits for company before it is committed, seconds."""
+    progress_interval: float = 0.25
+    """Shortest time between two writes of one job's progress, seconds."""
+    heartbeat_interval: float = 10.0
+    """Seconds between two heartbeats of a worker."""
+    worker_timeout: float = 60.0
+    """Seconds without a heartbeat after which a worker is presumed dead."""
+    poison_after: int = 3
+    """Losses while travelling alone after which a job is a dead letter."""
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.worker_timeout <= 2 * self.heartbeat_interval:
+            found.append(
+                f"JOBS_WORKER_TIMEOUT ({self.worker_timeout:g} s) must exceed twice JOBS_HEARTBEAT_INTERVAL "
+                f"({self.heartbeat_interval:g} s), or live workers are presumed dead."
+            )
+        if not -100 <= self.default_priority <= 100:
+            found.append(f"JOBS_DEFAULT_PRIORITY is {self.default_priority}; expected -100 to 100.")
+        for name in ("poll_interval", "dispatch_timeout", "heartbeat_interval", "flush_interval", "aging"):
+            if getattr(self, name) <= 0:
+                found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected a number above 0.")
+        for name in ("carrier_max", "poison_after"):
+            if getattr(self, name) < 1:
+                found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected at least 1.")
+        return found
+
+
+@cache
+def jobs_settings() -> JobsSettings:
+    """Read and check the settings once. Raises ImproperlyConfigured with every problem found."""
+    given, problems = {}, []
+    hints = typing.get_type_hints(JobsSettings)
+    for field in fields(JobsSettings):
+        name = f"JOBS_{field.name.upper()}"
+        raw = getattr(django_settings, name, os.environ.get(name))
+        if raw is None:
+            continue
+        try:
+            given[field.name] = _typed(raw, hints[field.name])
+        except ValueError:
+            problems.append(f"{name} is {raw!r}; expected {hints[field.name].__name__}.")
+    loaded = JobsSettings(**given)
+    problems += loaded.problems()
+    if problems:
+        raise ImproperlyConfigured("\n".join(problems))
+    return loaded
+
+
+def _typed(raw: object, kind: type | types.UnionType) -> object:
+    if kind is bool:
+        if str(raw).lower() not in {"1", "0", "true", "false", "on", "off"}:
+            raise ValueError(raw)
+        return str(raw).lower() in {"1", "true", "on"}
+    return kind(raw)  # type: ignore[operator]
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting.startswith("JOBS_"):
+        jobs_settings.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="jobs.conf")

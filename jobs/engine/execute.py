@@ -1,0 +1,112 @@
+"""Room 3: win a lease, run its jobs in order, hand each outcome to the recorder."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from kombu.utils.json import loads
+
+from ..conf import jobs_settings
+from ..policy import Outcome
+from .link import Link
+from .record import Recorder
+from .slots import Slots
+
+logger = logging.getLogger("jobs")
+
+WIN_PATIENCE = 20.0
+"""Seconds to insist on winning while the database is away; after that the lease expires and is sent anew."""
+
+
+@dataclass(slots=True)
+class Run:
+    """One job as its worker sees it; `options` are Celery's call options."""
+
+    id: UUID
+    task: str
+    args: list
+    kwargs: dict
+    options: dict[str, Any]
+    attempt: int
+    retries: int
+    max_retries: int | None
+    priority: int
+    expires_at: str | None
+    queue: str
+    token: UUID
+    started_at: datetime
+    alone: bool
+
+
+@dataclass(slots=True)
+class Place:
+    """Where jobs run: one child process or thread of a worker."""
+
+    worker: UUID
+    node: str
+    index: int
+    slots: Slots
+    link: Link
+    recorder: Recorder
+
+
+def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
+    """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
+    won_at_monotonic = time.monotonic()
+    place.slots.write(place.index, token, 0, won_at_monotonic)
+    rows = place.link.insist("win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node)
+    if not rows:
+        place.slots.clear(place.index)
+        logger.info("lease is void: nothing to run", extra={"lease": str(token)})
+        return 0
+    queue, payload, won_at = rows[0]
+    jobs = _read(payload, token, place.link)
+    place.recorder.open(token)
+    ran = 0
+    try:
+        for ran, job in enumerate(_until_budget(jobs, won_at_monotonic, place), start=1):
+            started_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
+            place.slots.write(place.index, token, ran, time.monotonic())
+            place.recorder.begin(UUID(job[0]), started_at, shown=len(jobs) == 1)
+            outcome = run(_as_run(job, queue, token, started_at, alone=len(jobs) == 1))
+            outcome.finished_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
+            outcome.progress = place.recorder.take_progress()
+            place.recorder.add(outcome)
+    finally:
+        # Also when a job asks the whole process to exit: what is done stays done, the rest goes back.
+        place.recorder.close(unstarted=[UUID(job[0]) for job in jobs[ran:]])
+        place.slots.clear(place.index)
+    return ran
+
+
+def _until_budget(jobs: list[list], since: float, place: Place) -> Iterator[list]:
+    budget = jobs_settings().carrier_budget
+    for index, job in enumerate(jobs):
+        if index and (time.monotonic() - since > budget or place.slots.stopping):
+            return
+        yield job
+
+
+def _read(payload: str, token: UUID, link: Link) -> list[list]:
+    """The lease's jobs with their arguments; long arguments come from the job rows."""
+    jobs = loads(payload)
+    absent = [UUID(job[0]) for job in jobs if job[2] is None]
+    if absent:
+        kept = {str(row[0]): row[1:] for row in link.rows("fetch", ids=absent, token=token)}
+        for job in jobs:
+            if job[0] in kept:
+                job[2], job[3] = loads(kept[job[0]][0]), loads(kept[job[0]][1])
+        jobs = [job for job in jobs if job[2] is not None]
+    return jobs
+
+
+def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: bool) -> Run:
+    id_, task, args, kwargs, options, attempt, retries, max_retries, priority, expires_at = job
+    return Run(
+        UUID(id_), task, args, kwargs, options or {}, attempt, retries, max_retries, priority, expires_at,
+        queue, token, started_at, alone,
+    )

@@ -1,0 +1,76 @@
+"""Sweeps of the dispatcher: lost work comes back, late jobs expire. Each is bounded and safe when two run at once."""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime
+from uuid import UUID
+
+from ..conf import JobsSettings
+from .link import Link
+
+logger = logging.getLogger("jobs")
+
+
+class Sweeper:
+    """Keeps what it has seen of each worker: a boot is dead when its heartbeat stood still on this clock, not by date.
+
+    A jump of the database's clock, or a database that was away, therefore kills nobody.
+    """
+
+    def __init__(self, link: Link, settings: JobsSettings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link = link
+        self._settings = settings
+        self._clock = clock
+        self._seen: dict[UUID, tuple[datetime, float]] = {}
+        self._forget_at = 0.0
+
+    def sweep(self) -> None:
+        self.void_silent_workers()
+        self.recover()
+        expired = self._link.rows("expire", limit=1000)
+        if expired:
+            logger.info("jobs expired", extra={"count": len(expired)})
+        if self._clock() >= self._forget_at:
+            self._forget_at = self._clock() + 3600
+            self._link.rows("forget_workers")
+
+    def void_silent_workers(self) -> None:
+        now = self._clock()
+        alive = self._link.rows("alive")
+        for id_, name, heartbeat_at in alive:
+            seen, since = self._seen.get(id_, (None, now))
+            if seen != heartbeat_at:
+                self._seen[id_] = (heartbeat_at, now)
+            elif now - since >= self._settings.worker_timeout and self._link.rows("void", id=id_, seen=seen):
+                logger.error(
+                    "worker is presumed dead: no heartbeat for %.0f s; its jobs run again", now - since,
+                    extra={"worker": name},
+                )
+        ids = {row[0] for row in alive}
+        self._seen = {id_: seen for id_, seen in self._seen.items() if id_ in ids}
+
+    def recover(self) -> None:
+        """Take back every lease that nobody will finish."""
+        for token, won in self._link.rows("lost_leases", timeout=self._settings.dispatch_timeout, limit=500):
+            reason = "its worker died or stopped answering" if won else "no worker took it in time"
+            lose(self._link, token, self._settings, won=won, begun=None, reason=reason)
+
+
+def lose(
+    link: Link, token: UUID, settings: JobsSettings, *, won: bool, begun: int | None, reason: str
+) -> tuple[int, int, int]:
+    """Take back a lease: (jobs that had begun, jobs that had not, jobs that are dead letters now).
+
+    `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows.
+    """
+    lost, unstarted, poisoned = link.rows(
+        "lose", token=token, won=won, begun=begun, reason=reason, poison_after=settings.poison_after,
+        poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
+    )[0]
+    if lost or unstarted:
+        logger.warning(
+            "lease taken back: %s", reason,
+            extra={"lease": str(token), "lost": lost, "unstarted": unstarted, "dead_letters": poisoned},
+        )
+    return lost, unstarted, poisoned

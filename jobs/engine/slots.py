@@ -1,0 +1,52 @@
+"""What each child process of a worker runs right now, in memory shared with the worker's main process.
+
+The main process outlives a killed child, and reads here how far it came.
+"""
+
+import mmap
+import struct
+from uuid import UUID
+
+_SLOT = struct.Struct("<16sId")  # lease token, jobs begun (1 = the first runs), start of the current one (monotonic)
+_HEADER = 16  # byte 0: someone listens to task events; byte 1: stop after the current job
+
+
+class Slots:
+    """Made in the main process before it forks; `size` children at most."""
+
+    def __init__(self, size: int = 1024) -> None:
+        self.size = size
+        self._memory = mmap.mmap(-1, _HEADER + size * _SLOT.size)
+
+    def write(self, index: int, token: UUID, begun: int, started: float) -> None:
+        _SLOT.pack_into(self._memory, self._at(index), token.bytes, begun, started)
+
+    def clear(self, index: int) -> None:
+        self._memory[self._at(index) : self._at(index) + _SLOT.size] = bytes(_SLOT.size)
+
+    def begun(self, token: UUID) -> int | None:
+        """How many jobs of a lease had begun, by whichever child had it last; None when no child shows it."""
+        for index in range(self.size):
+            held, begun, _ = _SLOT.unpack_from(self._memory, self._at(index))
+            if held == token.bytes:
+                return begun
+        return None
+
+    @property
+    def listening(self) -> bool:
+        return self._memory[0] == 1
+
+    @listening.setter
+    def listening(self, value: bool) -> None:
+        self._memory[0] = int(value)
+
+    @property
+    def stopping(self) -> bool:
+        return self._memory[1] == 1
+
+    @stopping.setter
+    def stopping(self, value: bool) -> None:
+        self._memory[1] = int(value)
+
+    def _at(self, index: int) -> int:
+        return _HEADER + (index % self.size) * _SLOT.size

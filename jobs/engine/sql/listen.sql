@@ -1,0 +1,2 @@
+-- listen: be woken by `wake`.
+LISTEN jobs_ready

@@ -1,0 +1,16 @@
+-- win: take a lease for a worker that is alive. No row back: it was won, returned or never existed; run nothing.
+-- A job that travels alone is marked running here; a short carrier's jobs go from dispatched to their end.
+WITH won AS (
+    UPDATE jobs_lease AS lease
+       SET won_at = clock_timestamp(), worker = %(worker)s
+     WHERE lease.token = %(token)s AND lease.won_at IS NULL
+       AND EXISTS (SELECT FROM jobs_worker WHERE id = %(worker)s AND lost_at IS NULL)
+    RETURNING lease.token, lease.queue, lease.job_ids, lease.payload, lease.won_at
+), started AS (
+    UPDATE jobs_job AS job
+       SET state = 'running', started_at = won.won_at, worker = %(node)s, updated_at = won.won_at
+      FROM won
+     WHERE cardinality(won.job_ids) = 1 AND job.id = won.job_ids[1] AND job.lease = won.token
+       AND job.state = 'dispatched'
+)
+SELECT queue, payload, won_at FROM won

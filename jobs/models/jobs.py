@@ -1,0 +1,206 @@
+"""The records of the platform. Written by `jobs.engine` in SQL, read through the ORM."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import TransactionNow
+from django.db import models
+from django.db.models import Q
+
+from ..states import FINAL, LEASED, End, State
+from .written import EngineWritten
+
+STRICT_AGING = 10**15
+"""µs a priority point weighs in strict mode: no waiting of a lifetime makes up for one point."""
+
+
+class Job(EngineWritten):
+    """One wish to run a task once. Its key is the Celery task id."""
+
+    id = models.UUIDField(primary_key=True)
+    epoch = models.SmallIntegerField(db_default=1, help_text="Life of this id: grows when a finished job runs again.")
+    task = models.TextField()
+    name = models.TextField(db_default="", blank=True, help_text="Free label.")
+    queue = models.TextField()
+    state = models.TextField(choices=State.choices)
+    priority = models.SmallIntegerField()
+    rank = models.BigIntegerField(help_text="Order within the queue, µs: ready_at − priority × aging.")
+    ready_at = models.DateTimeField(help_text="When it first could run; kept when a lost job returns.")
+    run_at = models.DateTimeField(null=True, blank=True, help_text="Next start of a scheduled or retrying job.")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    attempt = models.SmallIntegerField(db_default=0, help_text="Starts in this epoch.")
+    retries = models.SmallIntegerField(db_default=0, help_text="Retries spent in this epoch.")
+    max_retries = models.IntegerField(null=True, blank=True, help_text="Empty: no limit.")
+    strikes = models.SmallIntegerField(db_default=0, help_text="Times it was lost while travelling alone.")
+    lease = models.UUIDField(null=True, blank=True, help_text="Fence of the current dispatch.")
+    args = models.TextField(help_text="JSON array.")
+    kwargs = models.TextField(help_text="JSON object.")
+    options = models.TextField(null=True, blank=True, help_text="JSON object: Celery's call options.")  # noqa: DJ001
+    result = models.TextField(null=True, blank=True, help_text="JSON.")  # noqa: DJ001
+    error = models.TextField(null=True, blank=True)  # noqa: DJ001
+    progress = models.JSONField(null=True, blank=True)
+    tags = models.JSONField(null=True, blank=True, help_text="String to string.")
+    reference_type = models.TextField(null=True, blank=True)  # noqa: DJ001
+    reference_id = models.TextField(null=True, blank=True)  # noqa: DJ001
+    unique_key = models.TextField(null=True, blank=True)  # noqa: DJ001
+    worker = models.TextField(null=True, blank=True, help_text="Node name of the last start.")  # noqa: DJ001
+    created_by = models.TextField(null=True, blank=True)  # noqa: DJ001
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(priority__range=(-100, 100)), name="jobs_priority_is_between_100s"),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(FINAL), finished_at__isnull=False)
+                | (~Q(state__in=sorted(FINAL)) & Q(finished_at__isnull=True)),
+                name="jobs_final_means_finished",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(LEASED), lease__isnull=False)
+                | (~Q(state__in=sorted(LEASED)) & Q(lease__isnull=True)),
+                name="jobs_leased_means_lease",
+            ),
+            models.UniqueConstraint(
+                fields=["task", "unique_key"],
+                condition=Q(unique_key__isnull=False),
+                name="jobs_one_live_job_per_unique_key",
+            ),
+        )
+        # Live rows pay for the first three only; every search index is partial on finished rows.
+        indexes = (
+            models.Index(fields=["queue", "rank", "id"], condition=Q(state="pending"), name="jobs_ready"),
+            models.Index(fields=["run_at"], condition=Q(state__in=["scheduled", "retrying"]), name="jobs_waiting"),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, finished_at__isnull=True),
+                name="jobs_expiring",
+            ),
+            models.Index(fields=["finished_at"], condition=Q(finished_at__isnull=False), name="jobs_finished"),
+            models.Index(
+                fields=["task", "finished_at"], condition=Q(finished_at__isnull=False), name="jobs_finished_by_task"
+            ),
+            models.Index(
+                fields=["queue", "finished_at"],
+                condition=Q(state__in=["dead_letter", "failed"]),
+                name="jobs_dead_by_queue",
+            ),
+            models.Index(
+                fields=["reference_type", "reference_id"],
+                condition=Q(reference_id__isnull=False),
+                name="jobs_by_reference",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name or self.task} {self.id}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL
+
+    @property
+    def retry_count(self) -> int:
+        return max(0, self.attempt - 1)
+
+
+class Attempt(EngineWritten):
+    """One started run of a job: the history of workers."""
+
+    pk = models.CompositePrimaryKey("job_id", "epoch", "number")
+    # No constraint in the database: its check would cost as much as the insert, and only the engine deletes jobs.
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, related_name="attempts", db_constraint=False, db_index=False
+    )
+    epoch = models.SmallIntegerField()
+    number = models.SmallIntegerField()
+    worker = models.TextField(null=True)  # noqa: DJ001
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField()
+    end = models.TextField(choices=End.choices)
+    error = models.TextField(null=True)  # noqa: DJ001
+    traceback = models.TextField(null=True)  # noqa: DJ001
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.job_id}: {self.end}"
+
+
+class Lease(EngineWritten):
+    """One broker message: the jobs it stands for and who won it. Deleted when they are recorded or returned."""
+
+    token = models.UUIDField(primary_key=True)
+    queue = models.TextField()
+    routing_key = models.TextField(help_text="Broker queue the token was sent to.")
+    job_ids = ArrayField(models.UUIDField())
+    payload = models.TextField(help_text="JSON: the jobs with their arguments, read by the winner.")
+    sent_at = models.DateTimeField()
+    worker = models.UUIDField(null=True, blank=True, help_text="Boot that won it.")
+    won_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"{len(self.job_ids)} jobs of {self.queue}"
+
+
+class Queue(models.Model):
+    """A named lane. A row appears at first use; operators edit it."""
+
+    name = models.TextField(primary_key=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_reason = models.TextField(blank=True, db_default="")
+    aging_us = models.BigIntegerField(
+        db_default=360_000_000,
+        help_text=f"µs of waiting that weigh as much as one point of priority; {STRICT_AGING} is strict priority.",
+    )
+    weight = models.PositiveSmallIntegerField(db_default=1, help_text="Share of carriers beside the other queues.")
+    created_at = models.DateTimeField(db_default=TransactionNow())
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(condition=Q(weight__gte=1), name="jobs_queue_weight_is_positive"),
+            models.CheckConstraint(condition=Q(aging_us__gte=0), name="jobs_queue_aging_is_not_negative"),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_strict(self) -> bool:
+        return self.aging_us >= STRICT_AGING
+
+
+class Worker(EngineWritten):
+    """One boot of one worker process; its heartbeat keeps every lease it won."""
+
+    id = models.UUIDField(primary_key=True)
+    name = models.TextField(help_text="Celery node name.")
+    host = models.TextField(help_text="Machine and process namespace, to find earlier boots on the same host.")
+    pid = models.IntegerField()
+    slots = models.IntegerField()
+    queues = ArrayField(models.TextField(), null=True, help_text="Empty: all queues, later ones too.")
+    started_at = models.DateTimeField()
+    heartbeat_at = models.DateTimeField()
+    stopping_at = models.DateTimeField(null=True)
+    stopped_at = models.DateTimeField(null=True)
+    lost_at = models.DateTimeField(null=True, help_text="When it was presumed dead; its boot can win nothing more.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AuditEntry(models.Model):
+    """One request of an operator, or a refusal of the platform. Append only."""
+
+    at = models.DateTimeField(db_default=TransactionNow())
+    actor = models.TextField()
+    action = models.TextField()
+    resource_type = models.TextField()
+    resource_id = models.TextField()
+    detail = models.JSONField(default=dict)
+    ip = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = (models.Index(fields=["resource_type", "resource_id"], name="jobs_audit_by_resource"),)
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.resource_type} {self.resource_id} by {self.actor}"

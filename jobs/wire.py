@@ -1,0 +1,9 @@
+"""Names that dispatcher and workers must agree on: the broker's queues and the one message on them."""
+
+CARRIER = "jobs.run"
+"""Celery name of the only message on our queues; its arguments are FORMAT and a lease token."""
+FORMAT = 1
+ANY_QUEUE = "jobs.any"
+"""Broker queue of workers started without -Q: they serve every queue, later ones too."""
+UNTRACKED = "jobs.untracked"
+"""Broker queue of tasks declared track=False."""
