@@ -1,0 +1,43 @@
+"""Tasks for the tests; they leave their traces in files, outside the database under test."""
+
+import os
+import time
+from pathlib import Path
+
+from celery import shared_task
+
+
+@shared_task
+def add(x, y):
+    return x + y
+
+
+@shared_task
+def noop():
+    return None
+
+
+@shared_task
+def fail(message="no luck"):
+    raise ValueError(message)
+
+
+@shared_task
+def leave(folder, name):
+    """Append this process to the trace `name`: one line for every time that the job ran."""
+    with open(Path(folder) / name, "a") as trace:
+        trace.write(f"{os.getpid()}\n")
+
+
+@shared_task
+def work(folder, name, seconds):
+    leave.run(folder, name)
+    time.sleep(seconds)
+
+
+@shared_task(bind=True)
+def mark(self, ledger, seconds=0.004):
+    """Write this job's id into the ledger, then take a little time."""
+    with open(ledger, "a") as file:
+        file.write(f"{self.request.id}\n")
+    time.sleep(seconds)
