@@ -8,6 +8,7 @@ import types
 import typing
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -78,7 +79,8 @@ class JobsSettings:
 @cache
 def jobs_settings() -> JobsSettings:
     """Read and check the settings once. Raises ImproperlyConfigured with every problem found."""
-    given, problems = {}, []
+    given: dict[str, Any] = {}
+    problems: list[str] = []
     hints = typing.get_type_hints(JobsSettings)
     for field in fields(JobsSettings):
         name = f"JOBS_{field.name.upper()}"

@@ -17,7 +17,8 @@ class UnknownTask(InvalidJob):
         near = difflib.get_close_matches(name, list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         super().__init__(
-            f"Unknown task {name!r}.{hint} Tasks are registered with @shared_task in a tasks module of an installed app."
+            f"Unknown task {name!r}.{hint} "
+            "Tasks are registered with @shared_task in a tasks module of an installed app."
         )
 
 

@@ -4,20 +4,19 @@ SQL guards, admin buttons and the README's diagram are read from this table.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from django.db.models import TextChoices
 
-
-class State(TextChoices):
-    SCHEDULED = "scheduled", "scheduled"  # waits for its time
-    PENDING = "pending", "pending"  # may be dispatched
-    DISPATCHED = "dispatched", "dispatched"  # leased; its lease is in the broker
-    RUNNING = "running", "running"
-    RETRYING = "retrying", "retrying"  # failed, waits for its next attempt
-    COMPLETED = "completed", "completed"
-    FAILED = "failed", "failed"  # final failure of a task that declares dead_letter=False
-    DEAD_LETTER = "dead_letter", "dead letter"
-    EXPIRED = "expired", "expired"  # its `expires` passed before it started
+class State(StrEnum):
+    SCHEDULED = "scheduled"  # waits for its time
+    PENDING = "pending"  # may be dispatched
+    DISPATCHED = "dispatched"  # leased; its lease is in the broker
+    RUNNING = "running"
+    RETRYING = "retrying"  # failed, waits for its next attempt
+    COMPLETED = "completed"
+    FAILED = "failed"  # final failure of a task that declares dead_letter=False
+    DEAD_LETTER = "dead_letter"
+    EXPIRED = "expired"  # its `expires` passed before it started
 
 
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.DEAD_LETTER, State.EXPIRED})
@@ -25,13 +24,18 @@ LIVE = frozenset(State) - FINAL
 LEASED = frozenset({State.DISPATCHED, State.RUNNING})
 
 
-class End(TextChoices):
+class End(StrEnum):
     """How one attempt ended."""
 
-    COMPLETED = "completed", "completed"
-    FAILED = "failed", "failed"
-    RETRIED = "retried", "failed, will retry"
-    LOST = "lost", "lost"  # its worker died, or its outcome never reached the database
+    COMPLETED = "completed"
+    FAILED = "failed"
+    RETRIED = "retried"  # failed, will run again
+    LOST = "lost"  # its worker died, or its outcome never reached the database
+
+
+def choices(words: type[StrEnum]) -> list[tuple[str, str]]:
+    """The words of a closed set for a Django field: value and label."""
+    return [(word.value, word.value.replace("_", " ")) for word in words]
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ class JobsCelery(Celery):
         scheme = str(url or "").split(":", 1)[0].split("+", 1)[0]
         if scheme in {"redis", "rediss", "sentinel"}:
             kwargs["transport_options"] = {
-                **REDIS_OPTIONS, **self.conf.broker_transport_options, **(kwargs.get("transport_options") or {})
+                **REDIS_OPTIONS,
+                **self.conf.broker_transport_options,
+                **(kwargs.get("transport_options") or {}),
             }
         return super()._connection(url, *args, **kwargs)
 

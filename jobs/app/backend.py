@@ -46,26 +46,43 @@ class JobBackend(DatabaseBackend):
         if status == states.STARTED:
             status, result = _live(job)
         elif status == states.REVOKED or (status == states.FAILURE and result is None):
-            result = {"exc_type": "TaskRevokedError" if status == states.REVOKED else "RuntimeError",
-                      "exc_module": "celery.exceptions" if status == states.REVOKED else "builtins",
-                      "exc_message": [job.error or job.state]}
+            result = {
+                "exc_type": "TaskRevokedError" if status == states.REVOKED else "RuntimeError",
+                "exc_module": "celery.exceptions" if status == states.REVOKED else "builtins",
+                "exc_message": [job.error or job.state],
+            }
         meta = {
-            "task_id": task_id, "status": status, "result": result, "traceback": None, "children": [],
-            "date_done": job.finished_at, "name": job.task, "worker": job.worker, "retries": job.retries,
-            "queue": job.queue, "args": loads(job.args), "kwargs": loads(job.kwargs),
+            "task_id": task_id,
+            "status": status,
+            "result": result,
+            "traceback": None,
+            "children": [],
+            "date_done": job.finished_at,
+            "name": job.task,
+            "worker": job.worker,
+            "retries": job.retries,
+            "queue": job.queue,
+            "args": loads(job.args),
+            "kwargs": loads(job.kwargs),
         }
         if status in states.EXCEPTION_STATES:
             meta["traceback"] = _traceback(job)
         return self.meta_from_decoded(meta)
 
-    def store_result(self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None,
-                     **kwargs: Any) -> Any:
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
         """`self.update_state()` of the running job is its progress; of another job it is refused."""
         running = current()
         if running is not None and task_id == running.task_id:
             fields = result if isinstance(result, dict) else {}
-            report({**{k: v for k, v in fields.items() if k in ("current", "total", "message")},
-                    "state": state, "meta": result})
+            report(
+                {
+                    **{k: v for k, v in fields.items() if k in ("current", "total", "message")},
+                    "state": state,
+                    "meta": result,
+                }
+            )
             return result
         if _rows().filter(pk=job_key(task_id)).exists():
             raise InvalidJob(f"Job {task_id} is not the one running here: only its worker can set its state.")
@@ -75,8 +92,16 @@ class JobBackend(DatabaseBackend):
         if current() is None:
             super().mark_as_done(task_id, result, request, *args, **kwargs)
 
-    def mark_as_failure(self, task_id: str, exc: Exception, traceback: Any = None, request: Any = None,
-                        store_result: bool = True, call_errbacks: bool = True, **kwargs: Any) -> None:
+    def mark_as_failure(
+        self,
+        task_id: str,
+        exc: Exception,
+        traceback: Any = None,
+        request: Any = None,
+        store_result: bool = True,
+        call_errbacks: bool = True,
+        **kwargs: Any,
+    ) -> None:
         if current() is None:
             if _rows().filter(pk=job_key(task_id)).exists():
                 return  # a stray message under a job's id says nothing about the job
@@ -92,8 +117,14 @@ class JobBackend(DatabaseBackend):
         if not _rows().filter(pk=job_key(task_id)).exists():
             super().mark_as_revoked(task_id, *args, **kwargs)
 
-    def wait_for(self, task_id: str, timeout: float | None = None, interval: float = LAST_POLL, no_ack: bool = True,
-                 on_interval: Any = None) -> dict[str, Any]:
+    def wait_for(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        interval: float = LAST_POLL,
+        no_ack: bool = True,
+        on_interval: Any = None,
+    ) -> dict[str, Any]:
         """Poll the row, from 2 ms to 500 ms apart. Raises NotCommitted for a job of the open transaction."""
         self._ensure_not_eager()
         _refuse_uncommitted(task_id)

@@ -28,8 +28,17 @@ def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
             message.reject_log_error(logger, consumer.connection_errors)
             return
         request = CarrierRequest(
-            message, on_ack=ack, on_reject=reject, app=app, hostname=consumer.hostname, eventer=None, task=task,
-            connection_errors=consumer.connection_errors, body=([], {}, {}), headers=message.headers, decoded=True,
+            message,
+            on_ack=ack,
+            on_reject=reject,
+            app=app,
+            hostname=consumer.hostname,
+            eventer=None,
+            task=task,
+            connection_errors=consumer.connection_errors,
+            body=([], {}, {}),
+            headers=message.headers,
+            decoded=True,
         )
         request.token, request.steward = token, steward
         task_reserved(request)
@@ -70,8 +79,11 @@ class CarrierRequest(Request):
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
         result = pool.apply_async(
-            carry_here, args=(str(self.token), str(self.steward.boot)),
-            accept_callback=self.on_accepted, callback=self.on_success, error_callback=self.on_failure,
+            carry_here,
+            args=(str(self.token), str(self.steward.boot)),
+            accept_callback=self.on_accepted,
+            callback=self.on_success,
+            error_callback=self.on_failure,
             correlation_id=self.id,
         )
         self._apply_result = result and ref(result)
@@ -103,6 +115,11 @@ class CarrierRequest(Request):
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         return {
-            "id": self.id, "name": CARRIER, "lease": str(self.token), "hostname": self.hostname,
-            "time_start": self.time_start, "acknowledged": self.acknowledged, "worker_pid": self.worker_pid,
+            "id": self.id,
+            "name": CARRIER,
+            "lease": str(self.token),
+            "hostname": self.hostname,
+            "time_start": self.time_start,
+            "acknowledged": self.acknowledged,
+            "worker_pid": self.worker_pid,
         }

@@ -27,9 +27,16 @@ class TaskEvents:
 
     def started(self, run: Run, task_id: str) -> None:
         self._send(
-            "task-received", uuid=task_id, name=run.task, args=repr(run.args)[:500], kwargs=repr(run.kwargs)[:500],
-            root_id=run.options.get("root_id") or task_id, parent_id=run.options.get("parent_id"),
-            retries=run.retries, eta=None, expires=None,
+            "task-received",
+            uuid=task_id,
+            name=run.task,
+            args=repr(run.args)[:500],
+            kwargs=repr(run.kwargs)[:500],
+            root_id=run.options.get("root_id") or task_id,
+            parent_id=run.options.get("parent_id"),
+            retries=run.retries,
+            eta=None,
+            expires=None,
         )
         self._send("task-started", uuid=task_id)
         if run.alone:
@@ -56,8 +63,10 @@ class TaskEvents:
     def _open(self, kind: str, fields: dict[str, Any]) -> None:
         if self._dispatcher is None:
             self._dispatcher = self._app.events.Dispatcher(
-                self._app.connection_for_write(connect_timeout=1), hostname=self._node,
-                buffer_group={"task"}, buffer_while_offline=False,
+                self._app.connection_for_write(connect_timeout=1),
+                hostname=self._node,
+                buffer_group={"task"},
+                buffer_while_offline=False,
             )
         self._dispatcher.send(kind, **fields)
 

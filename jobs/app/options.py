@@ -16,23 +16,65 @@ from ..errors import InvalidJob
 # They say how to reach a broker, which a job never does.
 BROKER_OPTIONS = frozenset(
     {
-        "connection", "producer", "publisher", "router", "retry", "retry_policy", "delivery_mode", "compression",
-        "confirm_timeout", "mandatory", "immediate", "expiration", "exchange", "exchange_type", "routing_key",
-        "route_name", "task_type", "result_cls", "add_to_parent", "retries",
+        "connection",
+        "producer",
+        "publisher",
+        "router",
+        "retry",
+        "retry_policy",
+        "delivery_mode",
+        "compression",
+        "confirm_timeout",
+        "mandatory",
+        "immediate",
+        "expiration",
+        "exchange",
+        "exchange_type",
+        "routing_key",
+        "route_name",
+        "task_type",
+        "result_cls",
+        "add_to_parent",
+        "retries",
     }
 )
 # They travel with the job and come back as `self.request`.
 TRAVELLING = frozenset(
     {
-        "link", "link_error", "chain", "chord", "group_id", "group_index", "root_id", "parent_id", "shadow", "headers",
-        "ignore_result", "reply_to", "replaced_task_nesting", "stamped_headers", "argsrepr", "kwargsrepr",
+        "link",
+        "link_error",
+        "chain",
+        "chord",
+        "group_id",
+        "group_index",
+        "root_id",
+        "parent_id",
+        "shadow",
+        "headers",
+        "ignore_result",
+        "reply_to",
+        "replaced_task_nesting",
+        "stamped_headers",
+        "argsrepr",
+        "kwargsrepr",
     }
 )
 # They become columns.
 COLUMNS = frozenset(
     {
-        "task_id", "queue", "priority", "countdown", "eta", "expires", "max_retries", "tags", "reference", "created_by",
-        "serializer", "time_limit", "soft_time_limit",
+        "task_id",
+        "queue",
+        "priority",
+        "countdown",
+        "eta",
+        "expires",
+        "max_retries",
+        "tags",
+        "reference",
+        "created_by",
+        "serializer",
+        "time_limit",
+        "soft_time_limit",
     }
 )
 

@@ -31,7 +31,8 @@ UNKNOWN_TASK_STARTS = 6
 class JobTraceInfo(TraceInfo):
     """Celery's reaction to an exception, after the platform's retry policy was asked."""
 
-    __slots__ = ()
+    state: str
+    retval: Any
 
     def handle_error_state(self, task: Any, req: Any, eager: bool = False, call_errbacks: bool = True) -> Any:
         running = current()
@@ -102,17 +103,36 @@ def request_of(run: Run, task_id: str) -> dict[str, Any]:
     headers = given.get("headers") or {}
     return {
         **headers,
-        "id": task_id, "task": run.task, "retries": run.retries, "headers": headers, "shadow": given.get("shadow"),
-        "root_id": given.get("root_id") or task_id, "parent_id": given.get("parent_id"),
-        "group": given.get("group_id"), "group_index": given.get("group_index"), "chord": None,
-        "chain": given.get("chain"), "callbacks": given.get("link"), "errbacks": given.get("link_error"),
+        "id": task_id,
+        "task": run.task,
+        "retries": run.retries,
+        "headers": headers,
+        "shadow": given.get("shadow"),
+        "root_id": given.get("root_id") or task_id,
+        "parent_id": given.get("parent_id"),
+        "group": given.get("group_id"),
+        "group_index": given.get("group_index"),
+        "chord": None,
+        "chain": given.get("chain"),
+        "callbacks": given.get("link"),
+        "errbacks": given.get("link_error"),
         "delivery_info": {"exchange": "", "routing_key": run.queue, "priority": run.priority, "redelivered": False},
-        "timelimit": [None, None], "expires": run.expires_at, "eta": None, "hostname": socket.gethostname(),
-        "is_eager": False, "ignore_result": given.get("ignore_result", False), "reply_to": given.get("reply_to"),
-        "correlation_id": task_id, "origin": None, "argsrepr": None, "kwargsrepr": None, "properties": {},
+        "timelimit": [None, None],
+        "expires": run.expires_at,
+        "eta": None,
+        "hostname": socket.gethostname(),
+        "is_eager": False,
+        "ignore_result": given.get("ignore_result", False),
+        "reply_to": given.get("reply_to"),
+        "correlation_id": task_id,
+        "origin": None,
+        "argsrepr": None,
+        "kwargsrepr": None,
+        "properties": {},
         "stamped_headers": given.get("stamped_headers") or [],
         "stamps": {name: given.get(name) for name in given.get("stamped_headers") or []},
-        "replaced_task_nesting": given.get("replaced_task_nesting", 0), "utc": True,
+        "replaced_task_nesting": given.get("replaced_task_nesting", 0),
+        "utc": True,
     }
 
 
@@ -150,15 +170,23 @@ def _retry(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
     run, settings, again = running.run, jobs_settings(), running.again
     cause = running.policy_retry or getattr(info and info.retval, "exc", None)
     outcome = _ended(
-        run, State.RETRYING, End.RETRIED, error=_text(cause), result=_described(task, cause),
-        traceback=_traceback(running, traced), spent=1,
+        run,
+        State.RETRYING,
+        End.RETRIED,
+        error=_text(cause),
+        result=_described(task, cause),
+        traceback=_traceback(running, traced),
+        spent=1,
     )
     if running.policy_retry is None and again is not None:
         outcome.delay, outcome.args, outcome.kwargs = again.delay, again.args, again.kwargs
     else:
         outcome.delay = retry_delay(
-            run.retries + 1, base=settings.retry_delay, factor=settings.retry_backoff,
-            cap=settings.retry_backoff_max, jitter=random.random(),
+            run.retries + 1,
+            base=settings.retry_delay,
+            factor=settings.retry_backoff,
+            cap=settings.retry_backoff_max,
+            jitter=random.random(),
         )
     return outcome
 
@@ -172,8 +200,12 @@ def _traceback(running: Current, traced: Any) -> str | None:
 
 def _failure(run: Run, task: Any, error: BaseException, trace: str | None) -> Outcome:
     return _ended(
-        run, State.DEAD_LETTER if task.dead_letter else State.FAILED, End.FAILED,
-        result=_described(task, error), error=_text(error), traceback=clean(trace, LONGEST_TRACEBACK),
+        run,
+        State.DEAD_LETTER if task.dead_letter else State.FAILED,
+        End.FAILED,
+        result=_described(task, error),
+        error=_text(error),
+        traceback=clean(trace, LONGEST_TRACEBACK),
     )
 
 

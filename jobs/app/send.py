@@ -37,7 +37,10 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
         enqueue(job)
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
-            sender=name, body=(args, kwargs, {}), exchange="", routing_key=job.queue,
+            sender=name,
+            body=(args, kwargs, {}),
+            exchange="",
+            routing_key=job.queue,
             headers={"id": task_id, "task": name},
         )
     return _result(app, str(task_id), options)
@@ -84,8 +87,14 @@ def _signalled(name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> di
         return options
     headers = dict(options.get("headers") or {})
     signals.before_task_publish.send(
-        sender=name, body=(args, kwargs, {}), exchange="", routing_key=str(options.get("queue") or ""),
-        headers=headers, properties={}, declare=[], retry_policy=None,
+        sender=name,
+        body=(args, kwargs, {}),
+        exchange="",
+        routing_key=str(options.get("queue") or ""),
+        headers=headers,
+        properties={},
+        declare=[],
+        retry_policy=None,
     )
     return {**options, "headers": headers}
 

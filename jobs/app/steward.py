@@ -110,7 +110,10 @@ class Steward(bootsteps.StartStopStep):
         while True:
             try:
                 workers.register(
-                    self._link, self.boot, name=self.worker.hostname, slots=self._capacity(),
+                    self._link,
+                    self.boot,
+                    name=self.worker.hostname,
+                    slots=self._capacity(),
                     queues=self.worker.served_queues,
                 )
                 return
@@ -120,9 +123,7 @@ class Steward(bootsteps.StartStopStep):
                 pause = min(5.0, pause * 2)
 
     def _lose(self, token: UUID, reason: str) -> None:
-        maintenance.lose(
-            self._link, token, jobs_settings(), won=True, begun=self.slots.begun(token), reason=reason
-        )
+        maintenance.lose(self._link, token, jobs_settings(), won=True, begun=self.slots.begun(token), reason=reason)
 
     def _capacity(self) -> int:
         return getattr(self.worker.pool, "num_processes", None) or self.worker.concurrency

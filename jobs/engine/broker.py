@@ -3,6 +3,7 @@
 import logging
 import socket
 from collections.abc import Iterable
+from typing import NoReturn
 from uuid import UUID, uuid4
 
 from celery import Celery
@@ -26,14 +27,19 @@ class Broker:
     def send(self, messages: Iterable[tuple[str, UUID]]) -> None:
         """Send (routing key, lease token) pairs. On BrokerDown some of them may be in the broker: send all again."""
         try:
-            self._open()
-            with self._app.amqp.Producer(self._connection, auto_declare=False) as producer:
+            connection = self._open()
+            with self._app.amqp.Producer(connection, auto_declare=False) as producer:
                 for routing_key, token in messages:
-                    self._declare(routing_key)
+                    self._declare(connection, routing_key)
                     producer.publish(
                         [[FORMAT, str(token)], {}, {}],
-                        exchange="", routing_key=routing_key, serializer="json", delivery_mode=1, retry=False,
-                        headers=_headers(), correlation_id=str(token),
+                        exchange="",
+                        routing_key=routing_key,
+                        serializer="json",
+                        delivery_mode=1,
+                        retry=False,
+                        headers=_headers(),
+                        correlation_id=str(token),
                     )
         except self._errors() as error:
             self._lost(error)
@@ -41,14 +47,12 @@ class Broker:
     def length(self, routing_key: str) -> int:
         """Messages that wait in one broker queue."""
         try:
-            self._open()
-            self._declare(routing_key)
+            connection = self._open()
             # Not passive: over Redis a queue without messages does not exist.
-            declared = self._connection.default_channel.queue_declare(routing_key, durable=True, auto_delete=False)
+            declared = connection.default_channel.queue_declare(routing_key, durable=True, auto_delete=False)
             return declared.message_count
         except self._errors() as error:
             self._lost(error)
-            return 0
 
     def close(self) -> None:
         if self._connection is not None:
@@ -56,16 +60,15 @@ class Broker:
             self._connection = None
         self._declared.clear()
 
-    def _open(self) -> None:
+    def _open(self) -> Connection:
         if self._connection is None:
             self._connection = self._app.connection_for_write(connect_timeout=5)
-            self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=5, reraise_as_library_errors=True)
+            self._connection.ensure_connection(max_retries=1, timeout=5, reraise_as_library_errors=True)
+        return self._connection
 
-    def _declare(self, routing_key: str) -> None:
+    def _declare(self, connection: Connection, routing_key: str) -> None:
         if routing_key not in self._declared:
-            self._app.amqp.queues.get(routing_key, Queue(routing_key, routing_key=routing_key))(
-                self._connection.default_channel
-            ).declare()
+            Queue(routing_key, routing_key=routing_key)(connection.default_channel).declare()
             self._declared.add(routing_key)
 
     def _errors(self) -> tuple[type[Exception], ...]:
@@ -74,7 +77,7 @@ class Broker:
             known += tuple(self._connection.connection_errors) + tuple(self._connection.channel_errors)
         return known
 
-    def _lost(self, error: Exception) -> None:
+    def _lost(self, error: Exception) -> NoReturn:
         connection, self._connection = self._connection, None
         self._declared.clear()
         if connection is not None:

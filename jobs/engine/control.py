@@ -22,7 +22,11 @@ def requeue(ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None
         cursor.execute(
             statement("requeue"),
             {
-                "ids": list(ids), "sources": sorted(REQUEUE.sources), "actor": actor, "reason": reason, "ip": ip,
+                "ids": list(ids),
+                "sources": sorted(REQUEUE.sources),
+                "actor": actor,
+                "reason": reason,
+                "ip": ip,
                 "aging_us": jobs_settings().aging * 1_000_000,
             },
         )
@@ -34,6 +38,11 @@ def requeue(ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None
 def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:
     """Record a broker message that is no carrier of ours: somebody writes to the broker who should not."""
     link.rows(
-        "audit", actor=worker, action="refuse_message", resource_type="message", resource_id=task[:200],
-        detail=detail, ip=None,
+        "audit",
+        actor=worker,
+        action="refuse_message",
+        resource_type="message",
+        resource_id=task[:200],
+        detail=detail,
+        ip=None,
     )

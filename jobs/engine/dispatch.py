@@ -127,15 +127,20 @@ class Dispatcher:
             front = [Candidate(*row) for row in self.link.rows("front", queue=queue, limit=limit)]
             self.durations.learn({job.task for job in front})
             carriers = plan_carriers(
-                front, room, expected=self.durations.expected,
-                target=self.settings.carrier_seconds, most=self.settings.carrier_max,
+                front,
+                room,
+                expected=self.durations.expected,
+                target=self.settings.carrier_seconds,
+                most=self.settings.carrier_max,
             )
             if not carriers:
                 return []
             self.durations.note_carriers(queue, carriers)
             tokens = [uuid4() for _ in carriers]
             leased = self.link.rows(
-                "dispatch", queue=queue, routing_key=routing_key,
+                "dispatch",
+                queue=queue,
+                routing_key=routing_key,
                 ids=[job.id for carrier in carriers for job in carrier],
                 tokens=[token for token, carrier in zip(tokens, carriers, strict=True) for _ in carrier],
             )

@@ -64,8 +64,10 @@ def new_id() -> uuid.UUID:
 
 def job_key(task_id: str | uuid.UUID) -> uuid.UUID:
     """The key of a Celery task id: itself if it is a UUID, else the UUIDv5 of its text."""
+    if isinstance(task_id, uuid.UUID):
+        return task_id
     try:
-        return task_id if isinstance(task_id, uuid.UUID) else uuid.UUID(task_id)
+        return uuid.UUID(task_id)
     except ValueError:
         return uuid.uuid5(_TEXT_ID, task_id)
 

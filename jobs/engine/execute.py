@@ -107,6 +107,18 @@ def _read(payload: str, token: UUID, link: Link) -> list[list]:
 def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: bool) -> Run:
     id_, task, args, kwargs, options, attempt, retries, max_retries, priority, expires_at = job
     return Run(
-        UUID(id_), task, args, kwargs, options or {}, attempt, retries, max_retries, priority, expires_at,
-        queue, token, started_at, alone,
+        UUID(id_),
+        task,
+        args,
+        kwargs,
+        options or {},
+        attempt,
+        retries,
+        max_retries,
+        priority,
+        expires_at,
+        queue,
+        token,
+        started_at,
+        alone,
     )

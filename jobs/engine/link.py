@@ -19,7 +19,9 @@ from .sql import statement
 logger = logging.getLogger("jobs")
 
 # Django's own additions to what the driver takes.
-_NOT_FOR_THE_DRIVER = {"cursor_factory", "context", "prepare_threshold", "pool", "server_side_binding", "isolation_level"}
+_NOT_FOR_THE_DRIVER = frozenset(
+    {"cursor_factory", "context", "prepare_threshold", "pool", "server_side_binding", "isolation_level"}
+)
 
 
 def jobs_alias() -> str:
@@ -52,7 +54,7 @@ class Link:
     def rows(self, name: str, /, **params: Any) -> list[tuple]:
         """Run the named statement in its own transaction, or in the open one; [] when it returns nothing."""
         with self._lock:
-            cursor = self._open().execute(statement(name), params or None)  # type: ignore[arg-type]
+            cursor = self._open().execute(statement(name), params or None)
             return cursor.fetchall() if cursor.description else []
 
     def insist(self, name: str, /, *, patience: float = math.inf, **params: Any) -> list[tuple]:

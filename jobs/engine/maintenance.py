@@ -44,7 +44,8 @@ class Sweeper:
                 self._seen[id_] = (heartbeat_at, now)
             elif now - since >= self._settings.worker_timeout and self._link.rows("void", id=id_, seen=seen):
                 logger.error(
-                    "worker is presumed dead: no heartbeat for %.0f s; its jobs run again", now - since,
+                    "worker is presumed dead: no heartbeat for %.0f s; its jobs run again",
+                    now - since,
                     extra={"worker": name},
                 )
         ids = {row[0] for row in alive}
@@ -65,12 +66,18 @@ def lose(
     `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows.
     """
     lost, unstarted, poisoned = link.rows(
-        "lose", token=token, won=won, begun=begun, reason=reason, poison_after=settings.poison_after,
+        "lose",
+        token=token,
+        won=won,
+        begun=begun,
+        reason=reason,
+        poison_after=settings.poison_after,
         poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
     )[0]
     if lost or unstarted:
         logger.warning(
-            "lease taken back: %s", reason,
+            "lease taken back: %s",
+            reason,
             extra={"lease": str(token), "lost": lost, "unstarted": unstarted, "dead_letters": poisoned},
         )
     return lost, unstarted, poisoned

@@ -141,7 +141,11 @@ class Recorder:
         self._progress, self._wrote_progress_at = None, time.monotonic()
         try:
             self._link.rows(
-                "progress", id=current[0], token=self._token, started_at=current[1], node=self._node,
+                "progress",
+                id=current[0],
+                token=self._token,
+                started_at=current[1],
+                node=self._node,
                 progress=json.dumps(progress),
             )
         except (psycopg.OperationalError, psycopg.DataError):
@@ -195,7 +199,12 @@ class Recorder:
 def _unstorable(outcome: Outcome, error: psycopg.DataError) -> Outcome:
     """The work is done, so its state stands; what can't be stored is replaced by the reason."""
     return replace(
-        outcome, result=None, progress=None, args=None, kwargs=None, traceback=None,
+        outcome,
+        result=None,
+        progress=None,
+        args=None,
+        kwargs=None,
+        traceback=None,
         error=clean(f"the result can't be stored: {error}", LONGEST_ERROR),
     )
 

@@ -30,15 +30,26 @@ def process_is_gone(pid: int) -> bool:
 
 
 def register(
-    link: Link, worker: UUID, *, name: str, slots: int, queues: Sequence[str] | None,
+    link: Link,
+    worker: UUID,
+    *,
+    name: str,
+    slots: int,
+    queues: Sequence[str] | None,
     is_gone: Callable[[int], bool] = process_is_gone,
 ) -> None:
     """Announce a boot and void earlier boots on this host whose process is gone."""
     host = host_identity()
     gone = [id_ for id_, pid in link.rows("boots", host=host) if is_gone(pid)]
     link.rows(
-        "register", id=worker, name=name, host=host, pid=os.getpid(), slots=slots,
-        queues=list(queues) if queues is not None else None, gone=gone,
+        "register",
+        id=worker,
+        name=name,
+        host=host,
+        pid=os.getpid(),
+        slots=slots,
+        queues=list(queues) if queues is not None else None,
+        gone=gone,
     )
 
 

@@ -5,7 +5,7 @@ from django.contrib.postgres.functions import TransactionNow
 from django.db import models
 from django.db.models import Q
 
-from ..states import FINAL, LEASED, End, State
+from ..states import FINAL, LEASED, End, State, choices
 from .written import EngineWritten
 
 STRICT_AGING = 10**15
@@ -20,7 +20,7 @@ class Job(EngineWritten):
     task = models.TextField()
     name = models.TextField(db_default="", blank=True, help_text="Free label.")
     queue = models.TextField()
-    state = models.TextField(choices=State.choices)
+    state = models.TextField(choices=choices(State))
     priority = models.SmallIntegerField()
     rank = models.BigIntegerField(help_text="Order within the queue, µs: ready_at − priority × aging.")
     ready_at = models.DateTimeField(help_text="When it first could run; kept when a lost job returns.")
@@ -33,16 +33,16 @@ class Job(EngineWritten):
     lease = models.UUIDField(null=True, blank=True, help_text="Fence of the current dispatch.")
     args = models.TextField(help_text="JSON array.")
     kwargs = models.TextField(help_text="JSON object.")
-    options = models.TextField(null=True, blank=True, help_text="JSON object: Celery's call options.")  # noqa: DJ001
-    result = models.TextField(null=True, blank=True, help_text="JSON.")  # noqa: DJ001
-    error = models.TextField(null=True, blank=True)  # noqa: DJ001
+    options = models.TextField(null=True, blank=True, help_text="JSON object: Celery's call options.")
+    result = models.TextField(null=True, blank=True, help_text="JSON.")
+    error = models.TextField(null=True, blank=True)
     progress = models.JSONField(null=True, blank=True)
     tags = models.JSONField(null=True, blank=True, help_text="String to string.")
-    reference_type = models.TextField(null=True, blank=True)  # noqa: DJ001
-    reference_id = models.TextField(null=True, blank=True)  # noqa: DJ001
-    unique_key = models.TextField(null=True, blank=True)  # noqa: DJ001
-    worker = models.TextField(null=True, blank=True, help_text="Node name of the last start.")  # noqa: DJ001
-    created_by = models.TextField(null=True, blank=True)  # noqa: DJ001
+    reference_type = models.TextField(null=True, blank=True)
+    reference_id = models.TextField(null=True, blank=True)
+    unique_key = models.TextField(null=True, blank=True)
+    worker = models.TextField(null=True, blank=True, help_text="Node name of the last start.")
+    created_by = models.TextField(null=True, blank=True)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
@@ -109,17 +109,15 @@ class Attempt(EngineWritten):
 
     pk = models.CompositePrimaryKey("job_id", "epoch", "number")
     # No constraint in the database: its check would cost as much as the insert, and only the engine deletes jobs.
-    job = models.ForeignKey(
-        Job, models.DO_NOTHING, related_name="attempts", db_constraint=False, db_index=False
-    )
+    job = models.ForeignKey(Job, models.DO_NOTHING, related_name="attempts", db_constraint=False, db_index=False)
     epoch = models.SmallIntegerField()
     number = models.SmallIntegerField()
-    worker = models.TextField(null=True)  # noqa: DJ001
+    worker = models.TextField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField()
-    end = models.TextField(choices=End.choices)
-    error = models.TextField(null=True)  # noqa: DJ001
-    traceback = models.TextField(null=True)  # noqa: DJ001
+    end = models.TextField(choices=choices(End))
+    error = models.TextField(null=True)
+    traceback = models.TextField(null=True)
 
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.job_id}: {self.end}"

@@ -25,7 +25,7 @@ class EngineWritten(models.Model):
     class Meta:
         abstract = True
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def _refuse(self, *args: Any, **kwargs: Any) -> None:
         self.__class__.objects.all()._refuse()
 
     save = delete = asave = adelete = save_base = _refuse

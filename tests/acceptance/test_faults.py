@@ -34,7 +34,7 @@ def completed() -> int:
 
 
 def until_the_middle() -> None:
-    wait_until(lambda: MIDDLE <= completed(), within=60, what=f"{MIDDLE} jobs completed")
+    wait_until(lambda: completed() >= MIDDLE, within=60, what=f"{MIDDLE} jobs completed")
     assert completed() < JOBS - MIDDLE, "the fault would come too late to matter"
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +34,12 @@ class Fleet:
     def __init__(self, folder: Path, broker_url: str) -> None:
         self.folder = folder
         self.environment = {
-            **os.environ, **QUICK, "DATABASE_URL": database_url(), "BROKER_URL": broker_url,
-            "DJANGO_SETTINGS_MODULE": "tests.support.settings", "PYTHONUNBUFFERED": "1",
+            **os.environ,
+            **QUICK,
+            "DATABASE_URL": database_url(),
+            "BROKER_URL": broker_url,
+            "DJANGO_SETTINGS_MODULE": "tests.support.settings",
+            "PYTHONUNBUFFERED": "1",
         }
         self._processes: list[subprocess.Popen] = []
 
@@ -46,12 +51,28 @@ class Fleet:
     def worker(self, *arguments: str, slots: int = 2, name: str = "worker") -> subprocess.Popen:
         before = set(Worker.objects.values_list("id", flat=True))
         process = self.start(
-            name, "-m", "celery", "-A", "jobsite", "worker", "-c", str(slots), "-l", "INFO", "-n", f"{name}@%h",
-            "--without-gossip", "--without-mingle", *arguments,
+            name,
+            "-m",
+            "celery",
+            "-A",
+            "jobsite",
+            "worker",
+            "-c",
+            str(slots),
+            "-l",
+            "INFO",
+            "-n",
+            f"{name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            *arguments,
         )
         ready = Path(self.log(name))
         wait_until(
-            lambda: Worker.objects.exclude(id__in=before).exists() and " ready." in ready.read_text() or self.gone(process),
+            lambda: (
+                (Worker.objects.exclude(id__in=before).exists() and " ready." in ready.read_text())
+                or self.gone(process)
+            ),
             what="a worker that is ready",
         )
         return process
@@ -59,7 +80,11 @@ class Fleet:
     def start(self, name: str, *command: str) -> subprocess.Popen:
         with open(self.log(name), "ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *command], cwd=ROOT, env=self.environment, stdout=log, stderr=log,
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
             )
         self._processes.append(process)
@@ -97,6 +122,12 @@ def children(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def dispatchers() -> int:
     with connection.cursor() as cursor:
         cursor.execute(statement("dispatchers"), {"family": LOCK_FAMILY})
@@ -121,7 +152,8 @@ class Valkey:
         self._socket.unlink(missing_ok=True)
         self._process = subprocess.Popen(
             [find_program(), "--port", "0", "--unixsocket", str(self._socket), "--save", "", "--appendonly", "no"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         wait_until(self.answers, what="a Valkey that answers")
 
