@@ -8,6 +8,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
+    BLOCKED = "blocked"  # waits for other jobs
     SCHEDULED = "scheduled"  # waits for its time
     PENDING = "pending"  # may be dispatched
     DISPATCHED = "dispatched"  # leased; its lease is in the broker
@@ -16,10 +17,11 @@ class State(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"  # final failure of a task that declares dead_letter=False
     DEAD_LETTER = "dead_letter"
+    CANCELLED = "cancelled"
     EXPIRED = "expired"  # its `expires` passed before it started
 
 
-FINAL = frozenset({State.COMPLETED, State.FAILED, State.DEAD_LETTER, State.EXPIRED})
+FINAL = frozenset({State.COMPLETED, State.FAILED, State.DEAD_LETTER, State.CANCELLED, State.EXPIRED})
 LIVE = frozenset(State) - FINAL
 LEASED = frozenset({State.DISPATCHED, State.RUNNING})
 
@@ -60,7 +62,24 @@ RETRY = _move("retry", LEASED, State.RETRYING, "worker")
 FAIL = _move("fail", LEASED, State.FAILED, "worker")
 BURY = _move("bury", LEASED, State.DEAD_LETTER, "worker, reaper")
 RETURN = _move("return", LEASED, State.PENDING, "worker, reaper")
+CANCEL = _move(
+    "cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator"
+)
 EXPIRE = _move("expire", {State.SCHEDULED, State.PENDING, State.RETRYING}, State.EXPIRED, "dispatcher")
-REQUEUE = _move("requeue", {State.DEAD_LETTER, State.FAILED, State.EXPIRED}, State.PENDING, "operator")
+REQUEUE = _move(
+    "requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator"
+)
 
-TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, EXPIRE, REQUEUE)
+TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, CANCEL, EXPIRE, REQUEUE)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, for the README."""
+    births = ["    [*] --> pending: enqueue", "    [*] --> scheduled: enqueue"]
+    moves = [
+        f"    {source} --> {move.target}: {move.name}"
+        for move in TRANSITIONS
+        for source in State
+        if source in move.sources
+    ]
+    return "\n".join(["stateDiagram-v2", *births, *moves])

@@ -48,6 +48,7 @@ class JobsCelery(Celery):
 
     task_cls = "jobs.app.task:JobTask"
     amqp_cls = "jobs.app.following:FollowingAMQP"
+    control_cls = "jobs.app.control:JobsControl"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,6 +17,7 @@ from .current import current
 from .task import report
 
 CELERY_STATE = {
+    State.BLOCKED: states.PENDING,
     State.SCHEDULED: states.PENDING,
     State.PENDING: states.PENDING,
     State.DISPATCHED: states.PENDING,
@@ -25,6 +26,7 @@ CELERY_STATE = {
     State.COMPLETED: states.SUCCESS,
     State.FAILED: states.FAILURE,
     State.DEAD_LETTER: states.FAILURE,
+    State.CANCELLED: states.REVOKED,
     State.EXPIRED: states.REVOKED,
 }
 FIRST_POLL, LAST_POLL = 0.002, 0.5  # seconds

@@ -89,7 +89,8 @@ class Steward(bootsteps.StartStopStep):
                 work()
             except queue.Empty:
                 self.slots.listening = self._somebody_listens()
-            except psycopg.Error:
+            except Exception:
+                # Whatever it was, heartbeats go on; what was not written, the dispatcher's sweep finds.
                 logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)

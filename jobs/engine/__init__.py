@@ -1,6 +1,6 @@
 """The engine: the only writer of job rows. Data goes enqueue → dispatch → execute → record."""
 
-from .control import requeue
+from .control import cancel, requeue
 from .enqueue import NewJob, enqueue
 
-__all__ = ["NewJob", "enqueue", "requeue"]
+__all__ = ["NewJob", "cancel", "enqueue", "requeue"]

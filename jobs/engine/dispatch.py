@@ -174,8 +174,8 @@ def run(dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bo
                 _nap(1.0, stop)
                 continue
             _loop(dispatcher, sweep, stop)
-        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            logger.warning("dispatcher: the database is away, trying again: %s", str(error).strip())
+        except psycopg.Error as error:
+            logger.warning("dispatcher: the database does not do its part, trying again: %s", str(error).strip())
             dispatcher.leads = False
             dispatcher.link.close()
             _nap(pause, stop)

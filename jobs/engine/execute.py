@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from kombu.utils.json import loads
 
@@ -58,7 +58,9 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
     won_at_monotonic = time.monotonic()
     place.slots.write(place.index, token, 0, won_at_monotonic)
-    rows = place.link.insist("win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node)
+    rows = place.link.insist(
+        "win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node, receipt=uuid4()
+    )
     if not rows:
         place.slots.clear(place.index)
         logger.info("lease is void: nothing to run", extra={"lease": str(token)})

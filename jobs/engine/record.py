@@ -89,23 +89,26 @@ class Recorder:
         self._poke.set()
 
     def close(self, unstarted: Sequence[UUID] = ()) -> None:
-        """Record what is left, return the jobs that were not started, end the lease."""
-        assert self._token is not None
-        token = self._token
-        while True:
+        """Record what is left, return the jobs that were not started, end the lease; insists until it is done."""
+        pause = 0.05
+        while not self._closed(unstarted):
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(5.0, pause * 2)
+
+    def _closed(self, unstarted: Sequence[UUID]) -> bool:
+        try:
             if unstarted:
-                self._link.insist("give_back", ids=list(unstarted), token=token)
-                unstarted = ()
+                self._link.rows("give_back", ids=list(unstarted), token=self._token)
             with self._lock:
-                if not self._waiting:
-                    self._link.insist("finish", **_columns([], token=token, node=self._node, done=True))
-                    self._token = None
-                    return
-                self._flush(last=True)
-                if not self._waiting:
-                    self._token = None
-                    return
-            time.sleep(random.uniform(0.05, 0.2))
+                while not self._flush(last=True):
+                    if self._waiting:
+                        return False
+                self._token = None
+            return True
+        except psycopg.OperationalError as error:
+            # The lease decides whether a late outcome still counts.
+            logger.warning("the database is away, outcomes wait: %s", str(error).strip())
+            return False
 
     def _watch(self) -> None:
         while True:
@@ -151,18 +154,22 @@ class Recorder:
         except (psycopg.OperationalError, psycopg.DataError):
             logger.warning("progress was not written", exc_info=True, extra={"job_id": str(current[0])})
 
-    def _flush(self, *, last: bool) -> None:
-        """Write all waiting outcomes. Those that stay in `_waiting` are locked by someone and tried again."""
-        if not self._waiting:
-            return
+    def _flush(self, *, last: bool) -> bool:
+        """Write all waiting outcomes; `last` ends the lease with them. Returns whether the lease is ended.
+
+        Outcomes that stay in `_waiting` belong to rows that are locked by someone, and are tried again.
+        """
         batch = self._waiting
+        if not batch and not last:
+            return False
         try:
             moved = self._write(batch, done=last)
         except (errors.LockNotAvailable, errors.DeadlockDetected, psycopg.DataError):
             self._waiting = self._one_by_one(batch)
-            return
+            return False
         self._waiting = []
         self._report_stale(batch, moved)
+        return last
 
     def _one_by_one(self, batch: list[Outcome]) -> list[Outcome]:
         left = []
@@ -179,7 +186,7 @@ class Recorder:
         """One transaction: outcomes, attempts, the lease's end, and the jobs that follow from what was recorded."""
         columns = _columns(batch, token=self._token, node=self._node, done=done)
         if not any(outcome.next_jobs for outcome in batch):
-            return {row[0] for row in self._link.insist("finish", **columns)}
+            return {row[0] for row in self._link.rows("finish", **columns)}
         with self._link.transaction():
             moved = {row[0] for row in self._link.rows("finish", **columns)}
             for outcome in batch:

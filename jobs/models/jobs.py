@@ -49,6 +49,7 @@ class Job(EngineWritten):
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
+        permissions = (("requeue_job", "Can requeue failed jobs"), ("cancel_job", "Can cancel jobs"))
         constraints = (
             models.CheckConstraint(condition=Q(priority__range=(-100, 100)), name="jobs_priority_is_between_100s"),
             models.CheckConstraint(
@@ -134,6 +135,9 @@ class Lease(EngineWritten):
     sent_at = models.DateTimeField()
     worker = models.UUIDField(null=True, blank=True, help_text="Boot that won it.")
     won_at = models.DateTimeField(null=True, blank=True)
+    receipt = models.UUIDField(
+        null=True, blank=True, help_text="Of the win: repeated after a lost reply, it is one win."
+    )
 
     def __str__(self) -> str:
         return f"{len(self.job_ids)} jobs of {self.queue}"

@@ -1,9 +1,10 @@
 -- win: take a lease for a worker that is alive. No row back: it was won, returned or never existed; run nothing.
+-- The same receipt wins again: the first reply may have been lost with the connection.
 -- A job that travels alone is marked running here; a short carrier's jobs go from dispatched to their end.
 WITH won AS (
     UPDATE jobs_lease AS lease
-       SET won_at = clock_timestamp(), worker = %(worker)s
-     WHERE lease.token = %(token)s AND lease.won_at IS NULL
+       SET won_at = clock_timestamp(), worker = %(worker)s, receipt = %(receipt)s
+     WHERE lease.token = %(token)s AND (lease.won_at IS NULL OR lease.receipt = %(receipt)s)
        AND EXISTS (SELECT FROM jobs_worker WHERE id = %(worker)s AND lost_at IS NULL)
     RETURNING lease.token, lease.queue, lease.job_ids, lease.payload, lease.won_at
 ), started AS (
@@ -11,6 +12,6 @@ WITH won AS (
        SET state = 'running', started_at = won.won_at, worker = %(node)s, updated_at = won.won_at
       FROM won
      WHERE cardinality(won.job_ids) = 1 AND job.id = won.job_ids[1] AND job.lease = won.token
-       AND job.state = 'dispatched'
+       AND job.state IN ('dispatched', 'running')
 )
 SELECT queue, payload, won_at FROM won
