@@ -8,19 +8,7 @@ from django.utils.html import format_html
 
 from ..models.feeds import Feed, FeedEntry
 from ..tasks.feeds.errors import shown
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
+from .read_only import ReadOnlyAdmin
 
 
 @admin.register(Feed)

@@ -1,0 +1,72 @@
+"""The one verb of the admin: run failed jobs again, from a list or from a job's page."""
+
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ActionForm
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+
+from .. import engine
+from ..models import Job
+from ..states import REQUEUE
+from .big_tables import COUNTED
+from .operator import operator
+
+REASON_LENGTH = 500
+
+
+class ReasonForm(ActionForm):
+    reason = forms.CharField(
+        label="Reason:", required=False, max_length=REASON_LENGTH, widget=forms.TextInput(attrs={"size": 20})
+    )
+
+
+class RequeueAdmin(admin.ModelAdmin):
+    """Adds the action and the page's button for those who hold `jobs.requeue_job`."""
+
+    action_form = ReasonForm
+    actions = ("requeue_selected",)
+
+    def has_requeue_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("jobs.requeue_job")
+
+    def may_requeue(self, request: HttpRequest, job: Job) -> bool:
+        return job.state in REQUEUE.sources and self.has_requeue_permission(request)
+
+    @admin.action(description="Requeue selected %(verbose_name_plural)s", permissions=["requeue"])
+    def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
+        ids = list(queryset.values_list("pk", flat=True)[: COUNTED + 1])
+        moved = _requeue(request, ids[:COUNTED])
+        more = f" There are more than {COUNTED:,}: requeue again for the rest." if len(ids) > COUNTED else ""
+        level = messages.SUCCESS if moved else messages.WARNING
+        self.message_user(request, said(len(moved), min(len(ids), COUNTED)) + more, level)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.requeue_view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_requeue"
+        return [path("<uuid:job_id>/requeue/", view, name=name), *super().get_urls()]
+
+    def requeue_view(self, request: HttpRequest, job_id: UUID) -> HttpResponse:
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not (self.has_view_permission(request) and self.has_requeue_permission(request)):
+            raise PermissionDenied
+        moved = _requeue(request, [job_id])
+        self.message_user(request, said(len(moved), 1), messages.SUCCESS if moved else messages.WARNING)
+        return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job_id]))
+
+
+def said(moved: int, asked: int) -> str:
+    """One sentence on what became of a request to requeue."""
+    result = f"Requeued {moved:,} {'job' if moved == 1 else 'jobs'}"
+    left = asked - moved
+    return f"{result}; {left:,} had not failed any more." if left else f"{result}."
+
+
+def _requeue(request: HttpRequest, ids: list[UUID]) -> list[UUID]:
+    reason = " ".join(request.POST.get("reason", "").replace("\x00", "").split())[:REASON_LENGTH]
+    return engine.requeue(ids, reason=reason, **operator(request)) if ids else []
