@@ -27,6 +27,8 @@ def parse(url: str, *, pool: bool) -> dict[str, Any]:
     options = found.setdefault("OPTIONS", {})
     # The directory of a socket stands in the query of a URL: urllib would put a host into lower case.
     found["HOST"] = options.pop("host", found["HOST"])
+    options.setdefault("connect_timeout", 3)
     if pool:
-        options["pool"] = {"min_size": 1, "max_size": 20, "timeout": 10}
+        # Less than the 5 s after which whoever asks for health gives up.
+        options["pool"] = {"min_size": 1, "max_size": 20, "timeout": 4}
     return found | {"CONN_MAX_AGE": 0 if pool else 600, "CONN_HEALTH_CHECKS": True}

@@ -1,0 +1,3 @@
+from .app import api
+
+__all__ = ["api"]

@@ -1,0 +1,56 @@
+"""Submit a job and look at one."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from ninja import Router, Status
+
+from .. import queries
+from ..submit import submit
+from . import schemas
+
+router = Router(tags=["jobs"])
+CREATED = {201: schemas.Job, 401: schemas.Problem, 413: schemas.Problem, 422: schemas.Problem}
+FOUND = {401: schemas.Problem, 404: schemas.Problem}
+
+
+@router.post("", response=CREATED, operation_id="create_job")
+@router.post("/submit", response=CREATED, operation_id="submit_job")
+def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.SubmitJob) -> Status:
+    """Create one job of a registered task; it is committed when this answers."""
+    job_id = submit(
+        job.task,
+        job.args,
+        job.kwargs,
+        queue=job.queue,
+        priority=job.priority,
+        countdown=job.delay,
+        eta=job.run_at,
+        expires=job.expires,
+        max_retries=job.max_retries,
+        shadow=job.name,
+        tags=job.tags,
+        reference=job.reference and (job.reference.type, job.reference.id),
+        created_by=request.auth,
+    )
+    response["Location"] = reverse("jobs_api:get_job", args=[job_id])
+    return Status(201, queries.describe(queries.find_job(job_id)))
+
+
+@router.get("/{job_id}", response={200: schemas.Job, **FOUND})
+def get_job(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Everything about one job."""
+    return queries.describe(queries.find_job(job_id))
+
+
+@router.get("/{job_id}/status", response={200: schemas.JobStatus, **FOUND})
+def get_status(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Where one job stands."""
+    return queries.status(queries.find_job(job_id))
+
+
+@router.get("/{job_id}/result", response={200: schemas.JobResult, **FOUND})
+def get_result(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """How one job ended; before that, `result` is null."""
+    return queries.result(queries.find_job(job_id))

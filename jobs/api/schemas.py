@@ -1,0 +1,165 @@
+"""What the API takes and gives."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from ..engine.enqueue import priority_number
+from ..policy import PRIORITIES
+
+FURTHEST = 315_360_000
+"""Seconds, ten years: how far ahead a job may be planned."""
+
+NOT_YET = {
+    "timeout": "Not supported yet: time limits are not enforced, so bound the work inside the task.",
+    "unique_key": "Not supported yet: the platform does not look for twins, so every call makes a job.",
+    "on_conflict": "Not supported yet, like unique_key.",
+    "depends_on": "Not supported yet: let the first task call the next one, or use a chain.",
+    "retry_delay": "Not supported yet: the delay before a retry is JOBS_RETRY_DELAY or the task's own.",
+    "retry_backoff": "Not supported yet: the growth of delays is JOBS_RETRY_BACKOFF or the task's own.",
+}
+"""Fields of the contract that are refused, because ignoring them would be a lie."""
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("A NUL character can't be stored; remove it.")
+    return text
+
+
+def _near(moment: datetime) -> datetime:
+    # Aware moments compare without conversion, which overflows at the end of the calendar.
+    if moment > datetime.now(UTC) + timedelta(seconds=FURTHEST):
+        raise ValueError("This is more than ten years ahead.")
+    return moment
+
+
+def _expiry(value: Any) -> float | datetime | None:
+    if value is None:
+        return None
+    try:
+        return SECONDS.validate_python(value) if isinstance(value, int | float) else MOMENT.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
+Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+Label = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+Seconds = Annotated[float, Field(strict=True, ge=0, le=FURTHEST)]
+Moment = Annotated[AwareDatetime, AfterValidator(_near)]
+SECONDS, MOMENT = TypeAdapter(Seconds), TypeAdapter(Moment)
+Priority = Annotated[
+    int,
+    BeforeValidator(priority_number),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": -100, "maximum": 100}, {"type": "string", "enum": [*PRIORITIES]}]}
+    ),
+]
+
+
+class Reference(BaseModel):
+    """What a job is about, in the caller's own words."""
+
+    model_config = ConfigDict(extra="forbid")
+    type: Word
+    id: Word
+
+
+class SubmitJob(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    task: Annotated[Label, Field(validation_alias=AliasChoices("task", "handler", "type"))]
+    """Name of a registered task; also accepted as `handler` or `type`."""
+    args: list[Any] = []
+    kwargs: Annotated[dict[str, Any], Field(validation_alias=AliasChoices("kwargs", "params"))] = {}
+    """Also accepted as `params`."""
+    queue: Word | None = None
+    priority: Priority | None = None
+    """A number, higher first, or low (0), normal (10), high (20), critical (30)."""
+    delay: Seconds | None = None
+    """Seconds until the job may start."""
+    run_at: Moment | None = None
+    """When the job may start."""
+    expires: Annotated[
+        float | datetime | None,
+        BeforeValidator(_expiry),
+        WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string", "format": "date-time"}]}),
+    ] = None
+    """Seconds, or the moment, after which the job is not started any more."""
+    max_retries: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
+    """Runs after the first one that failed."""
+    name: Label | None = None
+    tags: dict[str, str] | None = None
+    reference: Reference | None = None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls.model_fields)
+
+
+class JobStatus(BaseModel):
+    job_id: UUID
+    status: str
+    state: str
+    progress: dict[str, Any] | None
+    attempts: int
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    next_retry_at: datetime | None
+
+
+class JobResult(BaseModel):
+    job_id: UUID
+    status: str
+    state: str
+    result: Any
+    error: str | None
+    duration: float | None
+    completed_at: datetime | None
+
+
+class Job(JobStatus, JobResult):
+    id: UUID
+    type: str
+    task: str
+    name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    queue: str
+    priority: int
+    attempt: int
+    retry_count: int
+    max_retries: int | None
+    tags: dict[str, str]
+    reference: Reference | None
+    worker: str | None
+    created_by: str | None
+    run_at: datetime | None
+    expires_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class Problem(BaseModel):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[dict[str, str]] = []
