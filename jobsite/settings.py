@@ -26,6 +26,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_celery_results",
     "ninja",
+    "servestatic",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -52,6 +52,8 @@ def engines(home: Path) -> Iterator[dict[str, str]]:
         "BROKER_URL": os.environ.get("TEST_BROKER_URL") or f"redis+socket://{address}/valkey?virtual_host=0",
     }
     environment = {**os.environ, **urls, "JOBSITE_HOME": str(home), "JOBSITE_TESTS": "1"}
+    # manage.py has named the site's settings; the tests have their own, with their tasks.
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
     wanted = {"postgres": "TEST_DATABASE_URL", "valkey": "TEST_BROKER_URL"}
     with contextlib.ExitStack() as running:
         missing = [name for name, given in wanted.items() if not os.environ.get(given)]

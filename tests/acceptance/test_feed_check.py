@@ -54,7 +54,7 @@ def test_a_feed_is_read_from_the_command_line_and_its_entries_are_kept_once(work
         (behave.status(404), "404"),
         (behave.ok(RSS2[: len(RSS2) // 2]), "XML"),
         (behave.drip_body(0.1), "2 s"),
-        (behave.large(announced=True), "MiB"),
+        (behave.large(announced=True), "larger than 10,485,760 bytes"),
     ],
     ids=["404", "bad xml", "time-out", "50 MB"],
 )
