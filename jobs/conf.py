@@ -3,6 +3,7 @@
 Each field `x` is the Django setting `JOBS_X`, or the environment variable of that name, or the default here.
 """
 
+import math
 import os
 import types
 import typing
@@ -67,13 +68,33 @@ class JobsSettings:
             )
         if not -100 <= self.default_priority <= 100:
             found.append(f"JOBS_DEFAULT_PRIORITY is {self.default_priority}; expected -100 to 100.")
-        for name in ("poll_interval", "dispatch_timeout", "heartbeat_interval", "flush_interval", "aging"):
-            if getattr(self, name) <= 0:
+        for name in _ABOVE_ZERO:
+            if not 0 < getattr(self, name) < math.inf:
                 found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected a number above 0.")
+        for name in ("default_max_retries", "retry_delay", "carrier_seconds", "carrier_budget", "progress_interval"):
+            if not 0 <= getattr(self, name) < math.inf:
+                found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected 0 or more.")
+        if self.aging > 10**9:
+            found.append(f"JOBS_AGING is {self.aging} s; expected at most 10⁹, which is strict priority.")
+        if not self.default_queue:
+            found.append("JOBS_DEFAULT_QUEUE is empty; expected the name of a queue.")
         for name in ("carrier_max", "poison_after"):
             if getattr(self, name) < 1:
                 found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected at least 1.")
         return found
+
+
+_ABOVE_ZERO = (
+    "poll_interval",
+    "dispatch_timeout",
+    "heartbeat_interval",
+    "worker_timeout",
+    "flush_interval",
+    "retry_backoff",
+    "retry_backoff_max",
+    "aging",
+    "max_payload",
+)
 
 
 @cache
@@ -89,7 +110,7 @@ def jobs_settings() -> JobsSettings:
             continue
         try:
             given[field.name] = _typed(raw, hints[field.name])
-        except ValueError:
+        except (ValueError, TypeError, OverflowError):
             problems.append(f"{name} is {raw!r}; expected {hints[field.name].__name__}.")
     loaded = JobsSettings(**given)
     problems += loaded.problems()
@@ -103,6 +124,8 @@ def _typed(raw: object, kind: type | types.UnionType) -> object:
         if str(raw).lower() not in {"1", "0", "true", "false", "on", "off"}:
             raise ValueError(raw)
         return str(raw).lower() in {"1", "true", "on"}
+    if kind is int and isinstance(raw, float) and raw != int(raw):
+        raise ValueError(raw)
     return kind(raw)  # type: ignore[operator]
 
 

@@ -75,6 +75,8 @@ def plan_carriers(
     """
     share = min(most, max(1, math.ceil(len(front) / max(1, room))))
     carriers: list[list[Candidate]] = []
+    if room <= 0:
+        return carriers
     load = math.inf
     for job in front:
         seconds = math.inf if job.was_lost else _known(expected(job.task))
@@ -89,4 +91,4 @@ def plan_carriers(
 
 
 def _known(seconds: float | None) -> float:
-    return math.inf if seconds is None else seconds
+    return math.inf if seconds is None or math.isnan(seconds) else max(0.0, seconds)

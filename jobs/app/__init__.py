@@ -3,8 +3,11 @@
 Nothing here imports models at import time: a project makes its app before Django's registry is ready.
 """
 
+from functools import wraps
+from inspect import iscoroutinefunction
 from typing import Any
 
+from asgiref.sync import async_to_sync
 from celery import Celery, signals
 
 from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
@@ -43,6 +46,9 @@ REDIS_OPTIONS = {
 }
 
 
+GUARD = "jobs.app.carrier:guard"
+
+
 class JobsCelery(Celery):
     """Celery whose tracked tasks are jobs: `delay()` inserts a row, the broker only carries leases."""
 
@@ -61,6 +67,20 @@ class JobsCelery(Celery):
 
         return send(self, super().send_task, name, args, kwargs, options)
 
+    def _task_from_fun(self, fun: Any, name: Any = None, base: Any = None, **options: Any) -> Any:
+        # A base class of the project's own may come straight from Celery: its messages must be refused all the same.
+        if base is not None and not issubclass(base, self.Task) and options.get("Strategy") is None:
+            options["Strategy"] = GUARD
+        if iscoroutinefunction(fun):
+            fun = _synchronous(fun)
+        return super()._task_from_fun(fun, name, base, **options)
+
+    def register_task(self, task: Any, **options: Any) -> Any:
+        kind: Any = task if isinstance(task, type) else type(task)
+        if not issubclass(kind, self.Task):
+            kind.Strategy = GUARD
+        return super().register_task(task, **options)
+
     def _connection(self, url: str, *args: Any, **kwargs: Any) -> Any:
         scheme = str(url or "").split(":", 1)[0].split("+", 1)[0]
         if scheme in {"redis", "rediss", "sentinel"}:
@@ -70,6 +90,16 @@ class JobsCelery(Celery):
                 **(kwargs.get("transport_options") or {}),
             }
         return super()._connection(url, *args, **kwargs)
+
+
+def _synchronous(fun: Any) -> Any:
+    """An `async def` task as the function that Celery calls; its ORM calls use this thread's connection."""
+
+    @wraps(fun)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        return async_to_sync(fun)(*args, **kwargs)
+
+    return run
 
 
 def _carrier(*_: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeout
 from django_celery_results.backends.database import DatabaseBackend
-from kombu.utils.json import loads
+from kombu.utils.json import dumps, loads
 
 from ..engine.enqueue import in_transaction, job_key
 from ..engine.link import Link, jobs_alias
@@ -14,6 +14,7 @@ from ..errors import InvalidJob, NotCommitted
 from ..models import Attempt, Job
 from ..states import State
 from .current import current
+from .following import following
 from .task import report
 
 CELERY_STATE = {
@@ -44,7 +45,8 @@ class JobBackend(DatabaseBackend):
 
     def _meta(self, task_id: str, job: Job) -> dict[str, Any]:
         status = CELERY_STATE[State(job.state)]
-        result = loads(job.result) if job.result else None
+        # A job that waits or runs again keeps its last failure in the row; to Celery it has no result yet.
+        result = loads(job.result) if job.result and status != states.PENDING else None
         if status == states.STARTED:
             status, result = _live(job)
         elif status == states.REVOKED or (status == states.FAILURE and result is None):
@@ -109,7 +111,8 @@ class JobBackend(DatabaseBackend):
                 return  # a stray message under a job's id says nothing about the job
             super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, **kwargs)
         elif request is not None and call_errbacks and request.errbacks:
-            self._call_task_errbacks(request, exc, traceback)
+            with following():
+                self._call_task_errbacks(request, exc, traceback)
 
     def mark_as_retry(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         if current() is None and not _rows().filter(pk=job_key(task_id)).exists():
@@ -163,7 +166,7 @@ def _rows() -> Any:
 def _live(job: Job) -> tuple[str, Any]:
     progress = job.progress or {}
     if "state" in progress:
-        return progress["state"], progress.get("meta")
+        return progress["state"], loads(dumps(progress.get("meta")))
     return states.STARTED, {"hostname": job.worker, **progress}
 
 

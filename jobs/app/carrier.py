@@ -96,6 +96,8 @@ class CarrierRequest(Request):
 
     def on_success(self, result: Any, **_: Any) -> None:
         task_ready(self, successful=False)
+        if not isinstance(result, int):
+            self.steward.lost(self.token, str(getattr(result, "exception", result)))
 
     def on_failure(self, exc_info: Any, **_: Any) -> None:
         """The child died or broke while it carried the lease: the steward takes it back at once."""

@@ -1,5 +1,6 @@
 """A worker's child process (or thread): where jobs run."""
 
+import logging
 import threading
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from ..engine.record import Recorder
 from ..engine.slots import Slots
 from .runner import Runner
 
+logger = logging.getLogger("jobs")
+
 _here = threading.local()
 _shared: tuple[Celery, str, Slots] | None = None
 
@@ -22,12 +25,16 @@ def share(app: Celery, node: str, slots: Slots) -> None:
     _shared = (app, node, slots)
 
 
-def carry_here(token: str, boot: str) -> int:
-    """Run one lease in this process; returns how many jobs ran."""
+def carry_here(token: str, boot: str) -> int | str:
+    """Run one lease in this process; returns how many jobs ran, or why the lease was not carried to its end."""
     runner, place = _runner()
     place.worker = UUID(boot)
     try:
         return carry(UUID(token), place, runner)
+    except Exception as error:
+        # An answer, not an exception: a pool of threads would tell nobody.
+        logger.exception("a lease was not carried to its end", extra={"lease": token})
+        return f"{type(error).__name__}: {error}"
     finally:
         runner.flush()
 

@@ -1,7 +1,7 @@
 """Celery's call options as a job: what becomes a column, what travels, what is refused."""
 
 import difflib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import Celery
@@ -10,7 +10,7 @@ from kombu import Queue
 from kombu.utils.functional import maybe_list
 
 from ..conf import jobs_settings
-from ..engine.enqueue import NewJob, encode, encode_tags, job_key, new_id, priority_number
+from ..engine.enqueue import LONGEST_WAIT, NewJob, encode, encode_tags, job_key, new_id, priority_number
 from ..errors import InvalidJob
 
 # They say how to reach a broker, which a job never does.
@@ -95,9 +95,9 @@ def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
         kwargs=encode("kwargs", dict(kwargs or {})),
         queue=_queue(app, options),
         priority=priority_number(options.get("priority")),
-        delay=None if options.get("countdown") is None else float(options["countdown"]),
+        delay=seconds("countdown", options.get("countdown")),
         run_at=eta,
-        expires=None if expires_at or expires is None else float(expires),
+        expires=None if expires_at else seconds("expires", expires),
         expires_at=expires_at,
         max_retries=_max_retries(task, options),
         options=_travelling(options, task_id),
@@ -129,13 +129,27 @@ def _queue(app: Celery, options: dict[str, Any]) -> str:
     return queue.name if isinstance(queue, Queue) else str(queue)
 
 
+def seconds(name: str, value: Any) -> float | None:
+    """A duration from a call, seconds. Raises InvalidJob."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidJob(f"{name}={value!r} is no number of seconds.") from error
+    if not abs(number) <= LONGEST_WAIT:
+        raise InvalidJob(f"{name}={value!r} s is out of range; expected at most {LONGEST_WAIT:.0f} s (100 years).")
+    return number
+
+
 def _moment(app: Celery, name: str, value: Any) -> datetime | None:
     if value is None:
         return None
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return maybe_make_aware(moment, app.timezone)
-    except (ValueError, TypeError, AttributeError) as error:
+        # In UTC, because a moment at the end of the calendar is in range in one zone only.
+        return maybe_make_aware(moment, app.timezone).astimezone(UTC)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise InvalidJob(f"{name}={value!r} is no moment: pass a datetime or an ISO 8601 string.") from error
 
 
@@ -148,6 +162,8 @@ def _reference(value: Any) -> tuple[str | None, str | None]:
             raise InvalidJob(f"reference={value!r} is not saved yet: it has no primary key.")
         return value._meta.label_lower, str(value.pk)
     try:
+        if isinstance(value, str):
+            raise TypeError("a string")
         kind, key = value
     except (TypeError, ValueError) as error:
         raise InvalidJob(f"reference={value!r}: pass a model instance or a (type, id) pair.") from error

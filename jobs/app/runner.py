@@ -84,6 +84,8 @@ class Runner:
             traced = self._tracer(task)(running.task_id, run.args, run.kwargs, request_of(run, running.task_id))
             return _outcome(running, task, traced), traced
         except BaseException as error:
+            if isinstance(error, SystemExit) and self._place.slots.stopping:
+                raise  # the worker's end, not the job's: its lease is taken back
             # SystemExit and MemoryError end the run, not the worker: the row must say what happened.
             logger.exception("job ended its process' control flow", extra={"job_id": str(run.id), "task": run.task})
             return _failure(run, task, error, None), None
@@ -169,6 +171,9 @@ def _success(running: Current, value: Any) -> Outcome:
 def _retry(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
     run, settings, again = running.run, jobs_settings(), running.again
     cause = running.policy_retry or getattr(info and info.retval, "exc", None)
+    if running.policy_retry is None and again is None and not may_retry(run.retries, run.max_retries):
+        # A bare `raise Retry` asks Celery for nothing; without this limit it would run for ever.
+        return _failure(run, task, cause or info.retval, getattr(traced.retval, "traceback", None))
     outcome = _ended(
         run,
         State.RETRYING,
@@ -201,7 +206,7 @@ def _traceback(running: Current, traced: Any) -> str | None:
 def _failure(run: Run, task: Any, error: BaseException, trace: str | None) -> Outcome:
     return _ended(
         run,
-        State.DEAD_LETTER if task.dead_letter else State.FAILED,
+        State.DEAD_LETTER if getattr(task, "dead_letter", True) else State.FAILED,
         End.FAILED,
         result=_described(task, error),
         error=_text(error),
@@ -249,6 +254,8 @@ def tidy_connections() -> None:
         if connection.connection is None:
             continue
         if connection.in_atomic_block or not connection.get_autocommit() or connection.errors_occurred:
+            # In an open block Django would keep the closed connection, and refuse the next job a new one.
+            connection.in_atomic_block = False
             connection.close()
         else:
             connection.close_if_unusable_or_obsolete()

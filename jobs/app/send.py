@@ -8,16 +8,16 @@ from celery import Celery, signals
 from celery.app.task import extract_exec_options
 from celery.utils.time import maybe_make_aware
 
-from ..engine.enqueue import encode, enqueue
+from ..engine.enqueue import check, encode, enqueue
 from ..errors import InvalidJob
 from ..wire import UNTRACKED
 from .current import Again, Current, current
-from .options import new_job
+from .options import new_job, seconds
 
 
 def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Insert a job, unless the call is a retry of the running one or the task is not tracked."""
-    task = options.get("task_type") or app._tasks.get(name)
+    task = options.get("task_type") or app.tasks.get(name)
     if task is not None and not getattr(task, "track", True):
         if not options.get("queue"):
             options["queue"] = UNTRACKED
@@ -32,6 +32,7 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
     job = new_job(app, name, args, kwargs, task, _with_family(app, _signalled(name, args, kwargs, options)))
     task_id = options.get("task_id") or str(job.id)
     if running is not None and running.following:
+        check(job)
         running.next_jobs.append(job)
     else:
         enqueue(job)
@@ -50,7 +51,7 @@ def _again(app: Celery, running: Current, args: Any, kwargs: Any, options: dict[
     """`self.retry()`: nothing is written now, the outcome will say it; a rollback in the task can't undo it."""
     if options.get("retries", 0) <= running.run.retries:
         raise InvalidJob("self.replace() is not supported yet: call the other task and return its id.")
-    delay = float(options.get("countdown") or 0.0)
+    delay = seconds("countdown", options.get("countdown")) or 0.0
     if options.get("eta") is not None:
         delay = (maybe_make_aware(options["eta"], app.timezone) - datetime.now(UTC)).total_seconds()
     running.again = Again(max(0.0, delay), encode("args", list(args or ())), encode("kwargs", dict(kwargs or {})))
@@ -63,7 +64,8 @@ def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
         options = {**options, "queue": options["routing_key"]}
     if options.get("queue") is not None and not app.conf.task_routes:
         return options
-    return app.amqp.router.route(dict(options), options.get("route_name") or name, args, kwargs, task)
+    # The router drops options that are None, and None may be a wish: max_retries=None is no limit.
+    return {**options, **app.amqp.router.route(dict(options), options.get("route_name") or name, args, kwargs, task)}
 
 
 def _with_family(app: Celery, options: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -41,6 +42,7 @@ class Steward(bootsteps.StartStopStep):
         self.stopping = False
         self._link = Link(f"jobs steward {worker.hostname}")
         self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._undone: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         share(worker.app, worker.hostname, self.slots)
         _keep_connections(worker.app)
@@ -57,7 +59,9 @@ class Steward(bootsteps.StartStopStep):
 
     def lost(self, token: UUID, reason: str) -> None:
         """A child ended while it carried a lease. Returns at once."""
-        self._work.put(lambda: self._lose(token, reason))
+        # Read now: the child's successor writes over its slot.
+        begun = self.slots.begun(token)
+        self._work.put(lambda: self._lose(token, reason, begun))
 
     def refuse(self, task: str, detail: str) -> None:
         """A message that is no carrier of ours. Returns at once."""
@@ -104,6 +108,8 @@ class Steward(bootsteps.StartStopStep):
         except psycopg.Error as error:
             logger.warning("heartbeat not written, trying again: %s", str(error).strip())
             return False
+        while self._undone:
+            self._work.put(self._undone.pop())
         return True
 
     def _register(self) -> None:
@@ -123,8 +129,13 @@ class Steward(bootsteps.StartStopStep):
                 time.sleep(pause)
                 pause = min(5.0, pause * 2)
 
-    def _lose(self, token: UUID, reason: str) -> None:
-        maintenance.lose(self._link, token, jobs_settings(), won=True, begun=self.slots.begun(token), reason=reason)
+    def _lose(self, token: UUID, reason: str, begun: int | None) -> None:
+        try:
+            maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason)
+        except psycopg.OperationalError:
+            # No sweep takes back what a live worker has won: it must be done, if not now.
+            self._undone.append(lambda: self._lose(token, reason, begun))
+            raise
 
     def _capacity(self) -> int:
         return getattr(self.worker.pool, "num_processes", None) or self.worker.concurrency

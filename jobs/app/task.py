@@ -45,6 +45,9 @@ class JobTask(DjangoTask):
 
 
 def report(progress: dict[str, Any]) -> None:
+    """Raises InvalidJob, here and not when it is written, for what JSON can't carry."""
+    from ..engine.enqueue import encode  # models are ready only after the app was made
+
     running = current()
     if running is not None:
-        running.place.recorder.report({**progress, "updated_at": datetime.now(UTC).isoformat()})
+        running.place.recorder.report(encode("progress", {**progress, "updated_at": datetime.now(UTC).isoformat()}))

@@ -74,7 +74,14 @@ class Dispatcher:
         if not queues:
             return 0
         window = self._window()
-        return sum(self._dispatch_queue(queue, window) for queue in queues)
+        sent, empty = 0, set[str]()
+        for queue in queues:
+            if queue not in empty:
+                count = self._dispatch_queue(queue, window)
+                sent += count
+                if not count:
+                    empty.add(queue)
+        return sent
 
     def _ready_queues(self) -> list[str]:
         """Queues with work, each as often as its weight, beginning one further every round."""
@@ -144,7 +151,8 @@ class Dispatcher:
                 ids=[job.id for carrier in carriers for job in carrier],
                 tokens=[token for token, carrier in zip(tokens, carriers, strict=True) for _ in carrier],
             )
-        self._unsent.extend((routing_key, row[0]) for row in leased)
+        made = {row[0] for row in leased}
+        self._unsent.extend((routing_key, token) for token in tokens if token in made)
         self._send_unsent()
         return carriers
 

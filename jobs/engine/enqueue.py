@@ -9,11 +9,11 @@ import uuid
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connections, transaction
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
 from uuid_utils import uuid7
 
 from ..conf import jobs_settings
@@ -25,11 +25,19 @@ from .wake import wake_after_commit
 
 logger = logging.getLogger("jobs")
 
-# JSON escapes that PostgreSQL's json functions refuse or that no text can carry: NUL and unpaired surrogates.
-_UNSTORABLE = re.compile(
-    r"(?<!\\)(?:\\\\)*(?:\\u0000|\\ud[89ab][0-9a-f]{2}(?!\\ud[c-f][0-9a-f]{2})"
-    r"|(?<!\\ud[89ab][0-9a-f]{2})\\ud[c-f][0-9a-f]{2})"
+# JSON without the escapes that PostgreSQL refuses or that no text can carry: NUL, half a surrogate pair.
+_STORABLE = re.compile(
+    r"(?:[^\\]++|\\[^u]|\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u(?!0000|d[89a-f])[0-9a-f]{4})*+"
 )
+_BYTES = re.compile(r'\{"__type__": "bytes", "__value__": "(?:[^"\\]++|\\.)*+"\}')
+_BRACKETS = re.compile(r'"(?:[^"\\]++|\\.)*+"|([\[{])|[\]}]')
+DEEPEST = 200
+"""Levels of lists and dicts in one payload. Python reads some 900, less what its stack holds already."""
+LONGEST_WAIT = 100 * 365.25 * 86_400.0
+"""Seconds until a start or an expiry: a hundred years. More overflows somewhere between Python and PostgreSQL."""
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_TASK_ID = 500
 _TEXT_ID = uuid.UUID("6f0c0d5a-2f53-5c3e-9c53-9a6a6a0a7b10")
 
 
@@ -63,13 +71,21 @@ def new_id() -> uuid.UUID:
 
 
 def job_key(task_id: str | uuid.UUID) -> uuid.UUID:
-    """The key of a Celery task id: itself if it is a UUID, else the UUIDv5 of its text."""
+    """The key of a Celery task id: itself if it is a UUID, else the UUIDv5 of its text. Raises InvalidJob."""
     if isinstance(task_id, uuid.UUID):
         return task_id
+    if not isinstance(task_id, str) or len(task_id) > LONGEST_TASK_ID:
+        raise InvalidJob(
+            f"task_id {str(task_id)[:80]!r} must be text of at most {LONGEST_TASK_ID} characters, or a UUID."
+        )
     try:
         return uuid.UUID(task_id)
     except ValueError:
+        pass
+    try:
         return uuid.uuid5(_TEXT_ID, task_id)
+    except UnicodeEncodeError as error:
+        raise InvalidJob(f"task_id {task_id!r} holds half a surrogate pair; remove it.") from error
 
 
 def encode(what: str, value: Any) -> str:
@@ -82,7 +98,9 @@ def encode(what: str, value: Any) -> str:
             f"The job's {what} can't be written as JSON: {error}. Pass plain values (str, int, finite float, bool, "
             "None, list, dict, datetime, Decimal, UUID, bytes), and a model's primary key instead of the model."
         ) from error
-    if _UNSTORABLE.search(text):
+    # Celery writes bytes as text where they are UTF-8. Their NUL is no harm outside PostgreSQL's jsonb.
+    plain = _BYTES.sub("", text) if "\\u0000" in text and what != "progress" else text
+    if "\\u" in plain and not _STORABLE.fullmatch(plain):
         raise InvalidJob(f"The job's {what} hold a NUL character or half a surrogate pair; remove it from the text.")
     limit = jobs_settings().max_payload
     if len(text) > limit:
@@ -90,7 +108,27 @@ def encode(what: str, value: Any) -> str:
             f"The job's {what} are {len(text):,} bytes of JSON; the limit JOBS_MAX_PAYLOAD is {limit:,}. "
             "Store the data and pass its key."
         )
+    _refuse_unreadable(what, text)
     return text
+
+
+def _refuse_unreadable(what: str, text: str) -> None:
+    """What is written but can't be read again would break its worker, and every job beside it in the carrier."""
+    if text.count("[") + text.count("{") > DEEPEST:
+        depth = 0
+        for bracket in _BRACKETS.finditer(text):
+            if bracket[0][0] != '"':
+                depth += 1 if bracket[1] else -1
+                if depth > DEEPEST:
+                    raise InvalidJob(f"The job's {what} are nested deeper than {DEEPEST} levels; flatten them.")
+    if '"__type__"' in text:
+        try:
+            loads(text)
+        except Exception as error:
+            raise InvalidJob(
+                f"The job's {what} hold a dict of '__type__' and '__value__' that no worker can read: {error}. "
+                "Celery keeps these two keys for its own types; name yours otherwise."
+            ) from error
 
 
 def priority_number(value: int | str | None) -> int:
@@ -140,13 +178,39 @@ def enqueue_in(link: Link, jobs: Sequence[NewJob]) -> None:
 
 
 def check(job: NewJob) -> None:
-    for name, text, longest in (("task", job.task, 500), ("queue", job.queue, 200), ("name", job.name, 500)):
-        if not isinstance(text, str) or len(text) > longest or "\x00" in text:
-            raise InvalidJob(f"The job's {name} {str(text)[:80]!r} must be text of at most {longest} characters.")
-    if not job.task or not job.queue:
+    """Raises InvalidJob for what PostgreSQL would refuse: its refusal would break the caller's transaction."""
+    for name, longest in _TEXTS.items():
+        text = getattr(job, name)
+        if text is not None and not (isinstance(text, str) and len(text) <= longest and _is_storable(text)):
+            raise InvalidJob(
+                f"The job's {name} {str(text)[:80]!r} must be text of at most {longest} characters, "
+                "without NUL or half a surrogate pair."
+            )
+    if not job.task or not job.queue or job.name is None:
         raise InvalidJob("A job needs a task and a queue; one of them is empty.")
-    if job.max_retries is not None and job.max_retries < 0:
-        raise InvalidJob(f"max_retries is {job.max_retries}; expected 0 or more, or None for no limit.")
+    job.priority = priority_number(job.priority)
+    limit = job.max_retries
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit < 2**31):
+        raise InvalidJob(f"max_retries is {limit!r}; expected a whole number from 0 to 2³¹, or None for no limit.")
+    for name in ("delay", "expires"):
+        seconds = getattr(job, name)
+        if seconds is not None and not abs(seconds) <= LONGEST_WAIT:
+            raise InvalidJob(f"The job's {name} is {seconds!r} s; expected at most {LONGEST_WAIT:.0f} s (100 years).")
+    for name in ("run_at", "expires_at"):
+        moment = getattr(job, name)
+        if moment is not None and not (moment.tzinfo and EARLIEST - timedelta(1) <= moment <= LATEST):
+            raise InvalidJob(f"The job's {name} is {moment!r}; expected an aware datetime from 1970 to 9999-12-30.")
+
+
+_TEXTS = {"task": 500, "queue": 200, "name": 500, "reference_type": 500, "reference_id": 500, "created_by": 500}
+"""Longest text of each column, characters."""
+
+
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or not _SURROGATE.search(text))
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parameters(job: NewJob) -> dict[str, Any]:

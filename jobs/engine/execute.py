@@ -1,5 +1,6 @@
 """Room 3: win a lease, run its jobs in order, hand each outcome to the recorder."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -12,8 +13,9 @@ from kombu.utils.json import loads
 
 from ..conf import jobs_settings
 from ..policy import Outcome
+from ..states import End, State
 from .link import Link
-from .record import Recorder
+from .record import LONGEST_ERROR, Recorder, clean
 from .slots import Slots
 
 logger = logging.getLogger("jobs")
@@ -68,20 +70,23 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     queue, payload, won_at = rows[0]
     jobs = _read(payload, token, place.link)
     place.recorder.open(token)
-    ran = 0
+    ran = done = 0
     try:
         for ran, job in enumerate(_until_budget(jobs, won_at_monotonic, place), start=1):
             started_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
             place.slots.write(place.index, token, ran, time.monotonic())
             place.recorder.begin(UUID(job[0]), started_at, shown=len(jobs) == 1)
-            outcome = run(_as_run(job, queue, token, started_at, alone=len(jobs) == 1))
+            as_run = _as_run(job, queue, token, started_at, alone=len(jobs) == 1)
+            outcome = _unreadable(as_run) if isinstance(as_run.args, Exception) else run(as_run)
             outcome.finished_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
             outcome.progress = place.recorder.take_progress()
             place.recorder.add(outcome)
+            done = ran
     finally:
-        # Also when a job asks the whole process to exit: what is done stays done, the rest goes back.
-        place.recorder.close(unstarted=[UUID(job[0]) for job in jobs[ran:]])
-        place.slots.clear(place.index)
+        # Also when the process is told to end: what is done stays done, what was not started goes back. A run that
+        # was cut off has no outcome, so its lease stays until someone takes it back with `lose`.
+        place.recorder.close(unstarted=[UUID(job[0]) for job in jobs[ran:]], end=done == ran)
+    place.slots.clear(place.index)
     return ran
 
 
@@ -95,15 +100,34 @@ def _until_budget(jobs: list[list], since: float, place: Place) -> Iterator[list
 
 def _read(payload: str, token: UUID, link: Link) -> list[list]:
     """The lease's jobs with their arguments; long arguments come from the job rows."""
-    jobs = loads(payload)
+    try:
+        jobs = loads(payload)
+    except Exception:
+        jobs = [_readable(job) for job in json.loads(payload)]
     absent = [UUID(job[0]) for job in jobs if job[2] is None]
     if absent:
         kept = {str(row[0]): row[1:] for row in link.rows("fetch", ids=absent, token=token)}
         for job in jobs:
             if job[0] in kept:
-                job[2], job[3] = loads(kept[job[0]][0]), loads(kept[job[0]][1])
+                job[2:5] = [json.loads(text) if text else None for text in kept[job[0]]]
+                job[:] = _readable(job)
         jobs = [job for job in jobs if job[2] is not None]
     return jobs
+
+
+def _readable(job: list) -> list:
+    """Celery's types in one job's arguments and options; the error in place of the arguments if one is unknown here."""
+    try:
+        return [*job[:2], *loads(json.dumps(job[2:5])), *job[5:]]
+    except Exception as error:
+        return [*job[:2], error, {}, {}, *job[5:]]
+
+
+def _unreadable(run: Run) -> Outcome:
+    error = f"No worker here can read the job's arguments: {run.args}. Deploy the code that can, then requeue the job."
+    return Outcome(
+        run.id, State.DEAD_LETTER, End.FAILED, run.started_at, run.started_at, error=clean(error, LONGEST_ERROR)
+    )
 
 
 def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: bool) -> Run:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import random
 import threading
 import time
@@ -49,6 +50,7 @@ class Link:
         self._application = application
         self._lock_timeout = lock_timeout
         self._conn: psycopg.Connection | None = None
+        self._pid = 0
         self._lock = threading.RLock()
 
     def rows(self, name: str, /, **params: Any) -> list[tuple]:
@@ -90,7 +92,9 @@ class Link:
                 self._conn = None
 
     def _open(self) -> psycopg.Connection:
-        if self._conn is None or self._conn.closed:
+        # A connection from before a fork belongs to the parent: two processes on one socket mix up their answers.
+        if self._conn is None or self._conn.closed or self._pid != os.getpid():
+            self._pid = os.getpid()
             parameters: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, **dsn()}
             self._conn = psycopg.connect(**parameters, autocommit=True, application_name=self._application)
             self._conn.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = {int(self._lock_timeout * 1000)}")

@@ -1,6 +1,7 @@
 """Sweeps of the dispatcher: lost work comes back, late jobs expire. Each is bounded and safe when two run at once."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -24,6 +25,7 @@ class Sweeper:
         self._clock = clock
         self._seen: dict[UUID, tuple[datetime, float]] = {}
         self._forget_at = 0.0
+        self._looked_at = -math.inf
 
     def sweep(self) -> None:
         self.void_silent_workers()
@@ -36,8 +38,13 @@ class Sweeper:
             self._link.rows("forget_workers")
 
     def void_silent_workers(self) -> None:
-        now = self._clock()
         alive = self._link.rows("alive")
+        now = self._clock()
+        if now - self._looked_at > self._settings.worker_timeout / 2:
+            # While nobody looked, the database may have been away for the workers too: observe anew. After a shorter
+            # gap, what is left of the timeout is longer than a heartbeat's interval.
+            self._seen.clear()
+        self._looked_at = now
         for id_, name, heartbeat_at in alive:
             seen, since = self._seen.get(id_, (None, now))
             if seen != heartbeat_at:

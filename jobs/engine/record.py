@@ -1,6 +1,5 @@
 """Room 4: write outcomes, progress and late starts of one lease, under that lease."""
 
-import json
 import logging
 import random
 import threading
@@ -16,12 +15,14 @@ from psycopg import errors
 
 from ..conf import jobs_settings
 from ..policy import Outcome
-from ..states import FINAL
+from ..states import FINAL, End, State
 from .enqueue import enqueue_in
 from .link import Link
 
 logger = logging.getLogger("jobs")
 
+RETRY = 1.0
+"""Seconds before the thread tries again what failed for another reason than a locked row."""
 LONGEST_ERROR = 8_192
 LONGEST_TRACEBACK = 65_536
 
@@ -49,15 +50,19 @@ class Recorder:
         self._waiting: list[Outcome] = []
         self._current: tuple[UUID, datetime] | None = None
         self._late_at = 0.0
-        self._progress: dict[str, Any] | None = None
+        self._progress: str | None = None
+        self._swap = threading.Lock()  # the two threads exchange `_progress`
         self._wrote_progress_at = 0.0
         self._thread: threading.Thread | None = None
 
     def open(self, token: UUID) -> None:
+        with self._lock:
+            # Left behind when the last lease was cut off: they are outcomes under that lease, never under this one.
+            self._waiting, self._current = [], None
+            self._token = token
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="jobs-recorder", daemon=True)
             self._thread.start()
-        self._token = token
 
     def begin(self, job_id: UUID, started_at: datetime, *, shown: bool) -> None:
         """A job starts now; `shown` when the database has it as running already."""
@@ -68,9 +73,10 @@ class Recorder:
         if not shown:
             self._poke.set()
 
-    def report(self, progress: dict[str, Any]) -> None:
-        """Progress of the current job: written at once if the last write is old enough, else a little later."""
-        self._progress = progress
+    def report(self, progress: str) -> None:
+        """Progress of the current job as JSON: written at once if the last write is old enough, else a little later."""
+        with self._swap:
+            self._progress = progress
         if time.monotonic() - self._wrote_progress_at >= jobs_settings().progress_interval:
             with self._lock:
                 self._write_progress()
@@ -79,8 +85,9 @@ class Recorder:
 
     def take_progress(self) -> str | None:
         """Progress not written yet, to go with the job's outcome."""
-        progress, self._progress = self._progress, None
-        return json.dumps(progress) if progress else None
+        with self._swap:
+            progress, self._progress = self._progress, None
+        return progress
 
     def add(self, outcome: Outcome) -> None:
         with self._lock:
@@ -88,25 +95,25 @@ class Recorder:
             self._waiting.append(outcome)
         self._poke.set()
 
-    def close(self, unstarted: Sequence[UUID] = ()) -> None:
-        """Record what is left, return the jobs that were not started, end the lease; insists until it is done."""
+    def close(self, unstarted: Sequence[UUID] = (), *, end: bool = True) -> None:
+        """Record what is left, return the jobs that were not started, `end` the lease; insists until it is done."""
         pause = 0.05
-        while not self._closed(unstarted):
+        while not self._closed(unstarted, end):
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(5.0, pause * 2)
 
-    def _closed(self, unstarted: Sequence[UUID]) -> bool:
+    def _closed(self, unstarted: Sequence[UUID], end: bool) -> bool:
         try:
             if unstarted:
                 self._link.rows("give_back", ids=list(unstarted), token=self._token)
             with self._lock:
-                while not self._flush(last=True):
+                while not self._flush(last=end) and (end or self._waiting):
                     if self._waiting:
                         return False
                 self._token = None
             return True
-        except psycopg.OperationalError as error:
-            # The lease decides whether a late outcome still counts.
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            # Away, or read-only during a failover. The lease decides whether a late outcome still counts.
             logger.warning("the database is away, outcomes wait: %s", str(error).strip())
             return False
 
@@ -123,6 +130,7 @@ class Recorder:
             except Exception:
                 logger.warning("outcomes could not be written yet: trying again", exc_info=True)
                 self._poke.set()
+                time.sleep(RETRY)
 
     def _look_at_current(self) -> None:
         if self._current is None:
@@ -138,10 +146,10 @@ class Recorder:
             self._poke.set()
 
     def _write_progress(self) -> None:
-        current, progress = self._current, self._progress
+        current, progress = self._current, self.take_progress()
         if current is None or progress is None:
             return
-        self._progress, self._wrote_progress_at = None, time.monotonic()
+        self._wrote_progress_at = time.monotonic()
         try:
             self._link.rows(
                 "progress",
@@ -149,9 +157,9 @@ class Recorder:
                 token=self._token,
                 started_at=current[1],
                 node=self._node,
-                progress=json.dumps(progress),
+                progress=progress,
             )
-        except (psycopg.OperationalError, psycopg.DataError):
+        except psycopg.Error:
             logger.warning("progress was not written", exc_info=True, extra={"job_id": str(current[0])})
 
     def _flush(self, *, last: bool) -> bool:
@@ -204,9 +212,17 @@ class Recorder:
 
 
 def _unstorable(outcome: Outcome, error: psycopg.DataError) -> Outcome:
-    """The work is done, so its state stands; what can't be stored is replaced by the reason."""
+    """The work is done, so its state stands; what can't be stored is replaced by the reason.
+
+    A retry that can't be stored would run with other arguments or at another time than it asked for: a dead letter.
+    """
     return replace(
         outcome,
+        state=outcome.state if outcome.state in FINAL else State.DEAD_LETTER,
+        end=outcome.end if outcome.state in FINAL else End.FAILED,
+        delay=None,
+        spent=0,
+        next_jobs=(),
         result=None,
         progress=None,
         args=None,

@@ -26,11 +26,13 @@ class Slots:
 
     def begun(self, token: UUID) -> int | None:
         """How many jobs of a lease had begun, by whichever child had it last; None when no child shows it."""
+        found = None
         for index in range(self.size):
             held, begun, _ = _SLOT.unpack_from(self._memory, self._at(index))
-            if held == token.bytes:
-                return begun
-        return None
+            # A second child may show it too for a moment, with 0: it got the message twice and can't win.
+            if held == token.bytes and (found is None or begun > found):
+                found = begun
+        return found
 
     @property
     def listening(self) -> bool:

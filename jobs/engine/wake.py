@@ -17,7 +17,9 @@ _last = 0.0
 
 def wake_after_commit(alias: str) -> None:
     """Wake the dispatcher once the caller's transaction commits; at most once per process and QUIET seconds."""
-    if jobs_settings().notify:
+    connection = connections[alias]
+    # With autocommit off by hand, Django knows of no commit to wait for: the dispatcher polls.
+    if jobs_settings().notify and (connection.in_atomic_block or connection.get_autocommit()):
         transaction.on_commit(lambda: _wake(alias), using=alias, robust=True)
 
 

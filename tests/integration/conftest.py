@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from celery import current_app
 
+from jobs.engine.broker import Broker
 from jobs.engine.link import Link
-from tests.support.engine import close_shared_links, opened
+from tests.support.engine import close_shared_links, empty, opened
 
 
 @pytest.fixture
@@ -19,3 +21,12 @@ def link(transactional_db: None) -> Iterator[Link]:
 def _no_link_outlives_its_test() -> Iterator[None]:
     yield
     close_shared_links()
+
+
+@pytest.fixture
+def broker() -> Iterator[Broker]:
+    broker = Broker(current_app._get_current_object())
+    empty(broker)
+    yield broker
+    empty(broker)
+    broker.close()

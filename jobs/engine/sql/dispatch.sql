@@ -1,5 +1,5 @@
 -- dispatch: lease jobs locked by `front`; each token's lease is filled with its jobs, in order, for the winner.
--- Arguments above 64 KiB stay in the job row (`fetch`), so that a carrier stays small.
+-- Arguments and options above 64 KiB stay in the job row (`fetch`), so that a carrier stays small.
 WITH plan AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tokens)s::uuid[]) WITH ORDINALITY AS plan (id, token, place)
 ), moved AS (
@@ -7,15 +7,15 @@ WITH plan AS MATERIALIZED (
        SET state = 'dispatched', lease = plan.token, attempt = job.attempt + 1, updated_at = clock_timestamp()
       FROM plan
      WHERE job.id = plan.id AND job.state = 'pending'
-    RETURNING plan.token, plan.place, job.id, job.task, job.options, job.attempt, job.retries, job.max_retries,
+    RETURNING plan.token, plan.place, job.id, job.task, job.args, job.kwargs, job.options, job.attempt, job.retries, job.max_retries,
               job.priority, job.expires_at,
-              CASE WHEN octet_length(job.args) + octet_length(job.kwargs) <= 65536 THEN job.args END AS args,
-              CASE WHEN octet_length(job.args) + octet_length(job.kwargs) <= 65536 THEN job.kwargs END AS kwargs
+              octet_length(job.args) + octet_length(job.kwargs) + coalesce(octet_length(job.options), 0) <= 65536 AS short
 )
 INSERT INTO jobs_lease (token, queue, routing_key, job_ids, payload, sent_at)
 SELECT token, %(queue)s, %(routing_key)s, array_agg(id ORDER BY place),
-       json_agg(json_build_array(id, task, args::json, kwargs::json, options::json, attempt, retries, max_retries,
-                                 priority, expires_at) ORDER BY place)::text,
+       json_agg(json_build_array(id, task, CASE WHEN short THEN args::json END, CASE WHEN short THEN kwargs::json END,
+                                 CASE WHEN short THEN options::json END, attempt, retries, max_retries, priority,
+                                 expires_at) ORDER BY place)::text,
        clock_timestamp()
-  FROM moved GROUP BY token
+  FROM moved GROUP BY token ORDER BY min(place)
 RETURNING token

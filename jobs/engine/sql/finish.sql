@@ -17,7 +17,7 @@ WITH closed AS (
            retries = job.retries + outcome.spent,
            started_at = outcome.started_at,
            finished_at = CASE WHEN outcome.final THEN outcome.finished_at END,
-           run_at = clock_timestamp() + make_interval(secs => outcome.delay),
+           run_at = CASE WHEN NOT outcome.final THEN clock_timestamp() + make_interval(secs => coalesce(outcome.delay, 0)) END,
            result = outcome.result, error = outcome.error,
            args = coalesce(outcome.args, job.args), kwargs = coalesce(outcome.kwargs, job.kwargs),
            progress = coalesce(outcome.progress::jsonb, job.progress),

@@ -5,7 +5,7 @@ WITH won AS (
     UPDATE jobs_lease AS lease
        SET won_at = clock_timestamp(), worker = %(worker)s, receipt = %(receipt)s
      WHERE lease.token = %(token)s AND (lease.won_at IS NULL OR lease.receipt = %(receipt)s)
-       AND EXISTS (SELECT FROM jobs_worker WHERE id = %(worker)s AND lost_at IS NULL)
+       AND EXISTS (SELECT FROM jobs_worker WHERE id = %(worker)s AND lost_at IS NULL AND stopped_at IS NULL)
     RETURNING lease.token, lease.queue, lease.job_ids, lease.payload, lease.won_at
 ), started AS (
     UPDATE jobs_job AS job

@@ -1,0 +1,55 @@
+"""The same carriers in Celery's other pools: threads, and the worker's own thread."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import current_app
+
+from jobs.engine.broker import Broker
+from jobs.models import AuditEntry, Job, Lease
+from jobs.wire import ANY_QUEUE
+from tests.support.fleet import Fleet
+from tests.support.tasks import add, fail, leave
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+def fleet(transactional_db: None, tmp_path: Path) -> Iterator[Fleet]:
+    fleet = Fleet(tmp_path, os.environ["BROKER_URL"])
+    yield fleet
+    fleet.stop()
+
+
+def forge(*messages: tuple[str, list]) -> None:
+    """Write to the broker what the platform never writes."""
+    broker = Broker(current_app._get_current_object())
+    broker.length(ANY_QUEUE)
+    with current_app.amqp.Producer(broker._connection, auto_declare=False) as producer:
+        for task, args in messages:
+            headers = {"lang": "py", "task": task, "id": "forged", "root_id": "forged", "parent_id": None, "retries": 0}
+            producer.publish([args, {}, {}], exchange="", routing_key=ANY_QUEUE, serializer="json", headers=headers)
+    broker.close()
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_every_pool_runs_jobs_refuses_forged_messages_and_ends_in_good_order(
+    fleet: Fleet, tmp_path: Path, pool: str
+) -> None:
+    worker = fleet.worker("-P", pool)
+    fleet.dispatcher()
+    forge(("jobs.run", ["x"]), ("jobs.run", [1, "no token"]), (leave.name, [str(tmp_path), "forged"]))
+    results = [add.delay(n, n) for n in range(60)]
+    broken = fail.apply_async(max_retries=0)
+    assert [result.get(timeout=30) for result in results] == [2 * n for n in range(60)]
+    with pytest.raises(ValueError, match="no luck"):
+        broken.get(timeout=30)
+    wait_until(
+        lambda: AuditEntry.objects.filter(action="refuse_message").count() == 3, what="refused messages on record"
+    )
+    assert not (tmp_path / "forged").exists()
+    assert not Lease.objects.exists()
+    assert set(Job.objects.values_list("attempt", flat=True)) == {1}
+    worker.terminate()
+    assert worker.wait(20) == 0

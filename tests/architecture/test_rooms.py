@@ -1,0 +1,185 @@
+"""Two doors: rows are written by the engine's statements only, and these use the indexes that they were written for."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from jobs.engine.link import Link
+from jobs.engine.record import _columns
+from jobs.engine.sql import HERE, statement
+from jobs.errors import EngineOnly
+from jobs.models import Attempt, Job, Lease, Worker
+from tests.support.engine import NODE, opened, outcome
+
+pytestmark = pytest.mark.django_db
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = sorted(path.stem for path in HERE.glob("*.sql"))
+SQL = re.compile(r"^\s*(--.*\n)*\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH \w+ AS)\b.*\b(jobs_\w+)", re.S)
+
+
+@pytest.mark.parametrize("model", [Job, Attempt, Lease, Worker])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda rows: rows.create(),
+        lambda rows: rows.update(state="x"),
+        lambda rows: rows.delete(),
+        lambda rows: rows.bulk_create([rows.model()]),
+        lambda rows: rows.bulk_update([], ["x"]),
+        lambda rows: rows.get_or_create(),
+        lambda rows: rows.update_or_create(),
+        lambda rows: rows.model().save(),
+        lambda rows: rows.model().delete(),
+        lambda rows: rows.model().save_base(),
+    ],
+    ids=[
+        "create",
+        "update",
+        "delete",
+        "bulk_create",
+        "bulk_update",
+        "get_or_create",
+        "update_or_create",
+        "save",
+        "delete one",
+        "save_base",
+    ],
+)
+def test_a_write_past_the_engine_is_refused_with_the_verb_to_use(model: Any, write: Any) -> None:
+    with pytest.raises(EngineOnly, match=rf"{model.__name__} rows are written by the engine only: use task.delay\(\)"):
+        write(model.objects.all())
+
+
+def strings(path: Path) -> list[str]:
+    return [
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def test_sql_about_jobs_is_written_in_the_statements_only() -> None:
+    places = [*(ROOT / "jobs" / "engine").rglob("*.py"), *(ROOT / "jobs" / "app").rglob("*.py")]
+    assert places
+    guilty = [(path.name, text[:60]) for path in places for text in strings(path) if SQL.match(text)]
+    assert guilty == []
+
+
+def test_every_statement_is_used() -> None:
+    code = "\n".join(path.read_text() for path in (ROOT / "jobs").rglob("*.py"))
+    unused = [name for name in NAMES if f'"{name}"' not in code]
+    assert unused == []
+
+
+@pytest.fixture(scope="module")
+def full(django_db_setup: None, django_db_blocker: Any) -> Any:
+    """A table as a busy site has it: mostly finished jobs, some of every live state, with statistics."""
+    with django_db_blocker.unblock(), opened() as link:
+        link._open().execute(
+            """
+            INSERT INTO jobs_job (id, task, queue, state, priority, rank, ready_at, args, kwargs, created_at,
+                                  updated_at, finished_at, run_at, lease, started_at)
+            SELECT gen_random_uuid(), 't' || n % 7, 'q' || n % 3, s.state, 10, n * 1000, now(), '[]', '{}', now(),
+                   now(),
+                   CASE WHEN s.state IN ('completed', 'dead_letter') THEN now() - n * interval '1 s' END,
+                   CASE WHEN s.state IN ('scheduled', 'retrying') THEN now() + n * interval '1 s' END,
+                   CASE WHEN s.state IN ('dispatched', 'running') THEN gen_random_uuid() END, now()
+              FROM generate_series(1, 60000) AS n,
+                   LATERAL (SELECT CASE WHEN n % 6 = 0 THEN 'pending' WHEN n % 40 = 1 THEN 'scheduled'
+                                        WHEN n % 40 = 2 THEN 'retrying' WHEN n % 100 = 3 THEN 'running'
+                                        WHEN n % 50 = 4 THEN 'dispatched' WHEN n % 30 = 5 THEN 'dead_letter'
+                                        ELSE 'completed' END AS state) AS s
+            """
+        )
+        link._open().execute("ANALYZE jobs_job")
+        yield link
+        link._open().execute("TRUNCATE jobs_job")
+
+
+def plan(link: Link, name: str, **params: Any) -> str:
+    conn = link._open()
+    with psycopg.ClientCursor(conn) as cursor:
+        cursor.execute("EXPLAIN " + statement(name), params)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_the_claim_walks_the_ready_index_in_its_order(full: Link) -> None:
+    said = plan(full, "front", queue="q0", limit=20)
+    assert "Index Scan using jobs_ready" in said
+    assert "Sort" not in said
+
+
+def test_promotion_walks_the_index_of_waiting_jobs(full: Link) -> None:
+    said = plan(full, "promote", limit=1000, aging_us=1)
+    assert "using jobs_waiting" in said
+    assert "Seq Scan on jobs_job" not in said
+
+
+@pytest.mark.parametrize("count", [1, 20, 200])
+def test_an_outcome_finds_its_row_by_key(full: Link, count: int) -> None:
+    batch = _columns([outcome(uuid4()) for _ in range(count)], token=uuid4(), node=NODE, done=True)
+    said = plan(full, "finish", **batch)
+    assert "using jobs_job_pkey on jobs_job" in said, said
+    assert "Seq Scan on jobs_job" not in said
+
+
+BY_KEY = {
+    "give_back": {"ids": [uuid4(), uuid4()], "token": uuid4()},
+    "fetch": {"ids": [uuid4()], "token": uuid4()},
+    "progress": {"id": uuid4(), "token": uuid4(), "progress": "{}", "started_at": None, "node": NODE},
+    "start": {"id": uuid4(), "token": uuid4(), "started_at": None, "node": NODE},
+    "dispatch": {"ids": [uuid4()], "tokens": [uuid4()], "queue": "q", "routing_key": "q"},
+    "win": {"token": uuid4(), "worker": uuid4(), "node": NODE, "receipt": uuid4()},
+    "lose": {"token": uuid4(), "won": True, "begun": None, "reason": "", "poison_after": 3, "poison_error": ""},
+}
+
+
+@pytest.mark.parametrize("name", BY_KEY)
+def test_statements_about_known_jobs_read_no_others(full: Link, name: str) -> None:
+    assert "Seq Scan on jobs_job" not in plan(full, name, **BY_KEY[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_statement_fits_the_schema(full: Link, name: str) -> None:
+    """PREPARE checks names and types without running anything; LISTEN can't be prepared."""
+    if name == "listen":
+        return
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement(name))
+    types = [OF_TYPE.get(parameter, "unknown") for parameter in numbers]
+    conn = full._open()
+    conn.execute(f"PREPARE checked{'(' + ', '.join(types) + ')' if types else ''} AS {text.replace('%%', '%')}")
+    conn.execute("DEALLOCATE checked")
+
+
+OF_TYPE = {
+    "begun": "int",
+    "priority": "int",
+    "poison_error": "text",
+    "reason": "text",
+    "node": "text",
+    "won": "bool",
+    "done": "bool",
+}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_migration_reverses_and_applies_again() -> None:
+    call_command("migrate", "jobs", "zero", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM information_schema.tables WHERE table_name LIKE 'jobs\\_%'")
+        assert cursor.fetchone() == (0,)
+    call_command("migrate", "jobs", verbosity=0)
+    assert not Job.objects.exists()
+
+
+def test_the_models_have_no_change_without_a_migration() -> None:
+    call_command("makemigrations", "jobs", check=True, dry_run=True, verbosity=0)

@@ -1,0 +1,75 @@
+"""A carrier from its win to its end: cut off, unreadable, too long, untidy."""
+
+import pytest
+from celery import current_app
+
+from jobs.app.runner import Runner
+from jobs.engine.enqueue import NewJob, enqueue, job_key
+from jobs.engine.execute import carry
+from jobs.engine.link import Link
+from jobs.models import Lease
+from tests.support.engine import lease, placed, row, run
+from tests.support.odd_tasks import (
+    SEEN,
+    ask,
+    echo,
+    leaves_a_block_open,
+    raises,
+    reads_users,
+)
+
+
+@pytest.fixture(autouse=True)
+def _forget(settings):
+    SEEN.clear()
+    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+    settings.JOBS_RETRY_DELAY = 1.0
+
+
+@pytest.mark.parametrize("how", ["atomic", "autocommit", "closed"])
+def test_the_next_job_has_a_clean_connection_whatever_the_last_one_left(link: Link, how: str) -> None:
+    jobs = [job_key(task.id) for task in (leaves_a_block_open.delay(how), reads_users.delay())]
+    run(link, *jobs)
+    assert [row(job).state for job in jobs] == ["completed", "completed"]
+    assert row(jobs[1]).result == "0"
+
+
+def test_a_run_that_is_cut_off_keeps_its_lease_until_it_is_taken_back(link: Link) -> None:
+    jobs = [job_key(task.id) for task in (echo.delay(1), raises.delay("exit"), echo.delay(2))]
+    token = lease(link, jobs)
+    with placed(link) as place:
+        runner = Runner(current_app._get_current_object(), place)
+
+        def stopping(run):
+            place.slots.stopping = run.task == raises.name
+            return runner(run)
+
+        with pytest.raises(SystemExit):
+            carry(token, place, stopping)
+        assert place.slots.begun(token) == 2
+    assert [row(job).state for job in jobs] == ["completed", "dispatched", "pending"]
+    assert link.rows("lose", token=token, won=True, begun=2, reason="x", poison_after=3, poison_error="") == [(1, 0, 0)]
+    assert [row(job).state for job in jobs] == ["completed", "pending", "pending"]
+
+
+def test_arguments_of_a_type_that_this_worker_does_not_know_harm_no_neighbour(link: Link) -> None:
+    jobs = [enqueue(NewJob(task=echo.name, args='[{"__type__": "later", "__value__": 1}]')), job_key(echo.delay(1).id)]
+    run(link, *jobs)
+    assert [row(job).state for job in jobs] == ["dead_letter", "completed"]
+    assert "No worker here can read the job's arguments" in row(jobs[0]).error
+
+
+def test_long_arguments_and_options_stay_out_of_the_carrier(link: Link) -> None:
+    big = "x" * 300_000
+    jobs = [
+        job_key(echo.delay(big).id),
+        job_key(ask.apply_async(("headers",), headers={"big": big}).id),
+        job_key(echo.delay(1).id),
+    ]
+    token = lease(link, jobs)
+    assert len(Lease.objects.get(token=token).payload) < 2_000
+    with placed(link) as place:
+        carry(token, place, Runner(current_app._get_current_object(), place))
+    assert [row(job).state for job in jobs] == ["completed"] * 3
+    assert len(SEEN[0][0][0]) == len(big)
+    assert len(row(jobs[1]).result) > len(big)

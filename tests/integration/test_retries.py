@@ -1,0 +1,71 @@
+"""Retries: the platform's, Celery's and the task's own."""
+
+import pytest
+from django.contrib.auth.models import User
+
+from jobs.engine.link import Link
+from jobs.models import Attempt, Job
+from tests.support.engine import later, run_result
+from tests.support.odd_tasks import (
+    SEEN,
+    again,
+    boom,
+    choosy,
+    in_a_transaction,
+    patient,
+)
+
+
+@pytest.fixture(autouse=True)
+def _forget(settings):
+    SEEN.clear()
+    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+    settings.JOBS_RETRY_DELAY = 1.0
+
+
+def attempts(job: Job) -> list[tuple]:
+    return list(Attempt.objects.filter(job_id=job.pk).order_by("number").values_list("number", "end", "error"))
+
+
+def test_the_platform_retries_a_failure_as_often_as_the_task_declares(link: Link) -> None:
+    job = run_result(link, patient.delay())
+    assert (job.state, job.retries, job.error) == ("retrying", 1, "ValueError: not yet")
+    assert 0.7 <= (job.run_at - job.started_at).total_seconds() <= 3
+    job = later(link, job)
+    assert (job.state, job.attempt, job.retries) == ("dead_letter", 2, 1)
+    assert [end for _, end, _ in attempts(job)] == ["retried", "failed"]
+    assert "in patient" in Attempt.objects.earliest("number").traceback
+
+
+def test_a_call_may_ask_for_retries(link: Link) -> None:
+    assert run_result(link, boom.apply_async(max_retries=2)).state == "retrying"
+
+
+def test_autoretry_retries_its_own_exceptions_by_its_own_delay(link: Link) -> None:
+    job = run_result(link, choosy.delay("key"))
+    assert (job.state, job.retries) == ("retrying", 1)
+    assert 6 < (job.run_at - job.started_at).total_seconds() < 9
+    assert run_result(link, choosy.delay("value")).state == "dead_letter"
+    for _ in range(2):
+        job = later(link, job)
+    assert (job.state, job.attempt) == ("dead_letter", 3)
+
+
+def test_retry_may_change_the_arguments_and_the_delay(link: Link) -> None:
+    job = run_result(link, again.delay(2))
+    assert (job.state, job.args, job.retries) == ("retrying", "[1]", 1)
+    assert 29 < (job.run_at - job.started_at).total_seconds() < 32
+    job = later(link, later(link, job))
+    assert (job.state, job.result, job.attempt) == ("completed", '"done"', 3)
+
+
+@pytest.mark.parametrize("countdown", [1e12, "inf", "nan", "soon"])
+def test_a_retry_at_no_time_that_there_is_ends_as_a_dead_letter_that_says_so(link: Link, countdown) -> None:
+    job = run_result(link, again.delay(1, countdown=countdown))
+    assert job.state == "dead_letter"
+    assert "countdown=" in job.error
+
+
+def test_a_retry_inside_a_transaction_survives_its_rollback(link: Link) -> None:
+    assert run_result(link, in_a_transaction.delay()).state == "retrying"
+    assert not User.objects.exists()
