@@ -24,6 +24,8 @@ class JobsSettings:
     """Priority of a job whose task and call name none (LOW 0, NORMAL 10, HIGH 20, CRITICAL 30)."""
     default_max_retries: int = 0
     """Retries after the first run of a task that declares none; 0 is stock Celery."""
+    timeout: float = 0.0
+    """Seconds a job may run whose task and call give no time_limit; 0 is no limit."""
     retry_delay: float = 60.0
     """Seconds before the first retry."""
     retry_backoff: float = 2.0

@@ -92,6 +92,7 @@ def describe(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "retry_count": job.retry_count,
         "max_retries": job.max_retries,
+        "timeout": (plain(job.options) or {}).get("time_limit"),
         "tags": job.tags or {},
         "reference": {"type": job.reference_type, "id": job.reference_id} if job.reference_id is not None else None,
         "worker": job.worker,

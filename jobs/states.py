@@ -62,13 +62,9 @@ RETRY = _move("retry", LEASED, State.RETRYING, "worker")
 FAIL = _move("fail", LEASED, State.FAILED, "worker")
 BURY = _move("bury", LEASED, State.DEAD_LETTER, "worker, reaper")
 RETURN = _move("return", LEASED, State.PENDING, "worker, reaper")
-CANCEL = _move(
-    "cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator"
-)
+CANCEL = _move("cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator")
 EXPIRE = _move("expire", {State.SCHEDULED, State.PENDING, State.RETRYING}, State.EXPIRED, "dispatcher")
-REQUEUE = _move(
-    "requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator"
-)
+REQUEUE = _move("requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator")
 
 TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, CANCEL, EXPIRE, REQUEUE)
 

@@ -29,6 +29,7 @@ def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.Submit
         eta=job.run_at,
         expires=job.expires,
         max_retries=job.max_retries,
+        time_limit=job.timeout,
         shadow=job.name,
         tags=job.tags,
         reference=job.reference and (job.reference.type, job.reference.id),

@@ -24,7 +24,6 @@ FURTHEST = 315_360_000
 """Seconds, ten years: how far ahead a job may be planned."""
 
 NOT_YET = {
-    "timeout": "Not supported yet: time limits are not enforced, so bound the work inside the task.",
     "unique_key": "Not supported yet: the platform does not look for twins, so every call makes a job.",
     "on_conflict": "Not supported yet, like unique_key.",
     "depends_on": "Not supported yet: let the first task call the next one, or use a chain.",
@@ -101,6 +100,8 @@ class SubmitJob(BaseModel):
     """Seconds, or the moment, after which the job is not started any more."""
     max_retries: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
     """Runs after the first one that failed."""
+    timeout: Annotated[float, Field(strict=True, gt=0, le=FURTHEST)] | None = None
+    """Seconds one run may take before its process is killed."""
     name: Label | None = None
     tags: dict[str, str] | None = None
     reference: Reference | None = None
@@ -144,6 +145,7 @@ class Job(JobStatus, JobResult):
     attempt: int
     retry_count: int
     max_retries: int | None
+    timeout: float | None
     tags: dict[str, str]
     reference: Reference | None
     worker: str | None

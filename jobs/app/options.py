@@ -57,6 +57,8 @@ TRAVELLING = frozenset(
         "stamped_headers",
         "argsrepr",
         "kwargsrepr",
+        "time_limit",
+        "soft_time_limit",
     }
 )
 # They become columns.
@@ -73,8 +75,6 @@ COLUMNS = frozenset(
         "reference",
         "created_by",
         "serializer",
-        "time_limit",
-        "soft_time_limit",
     }
 )
 
@@ -82,6 +82,7 @@ COLUMNS = frozenset(
 def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> NewJob:
     """A validated job. Raises InvalidJob before any SQL."""
     _refuse_unknown(options)
+    _check_limits(options)
     eta = _moment(app, "eta", options.get("eta"))
     expires = options.get("expires")
     expires_at = None if isinstance(expires, int | float) else _moment(app, "expires", expires)
@@ -117,11 +118,17 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
         raise InvalidJob(f"Unknown call option {name!r}.{hint}")
     if options.get("serializer") not in (None, "json"):
         raise InvalidJob(f"serializer={options['serializer']!r} is refused: jobs are JSON. Pass values JSON can carry.")
-    for limit in ("time_limit", "soft_time_limit"):
-        if options.get(limit) is not None:
-            raise InvalidJob(f"{limit} is not enforced yet, so it is refused: bound the work inside the task.")
     if options.get("chord") is not None:
         raise InvalidJob("Chords are not supported yet: use a chain, or a group and read its results.")
+
+
+def _check_limits(options: dict[str, Any]) -> None:
+    hard, soft = (seconds(name, options.get(name)) for name in ("time_limit", "soft_time_limit"))
+    for name, limit in (("time_limit", hard), ("soft_time_limit", soft)):
+        if limit is not None and limit <= 0:
+            raise InvalidJob(f"{name}={limit:g} s: a limit must be above 0; leave it out for none.")
+    if hard is not None and soft is not None and soft > hard:
+        raise InvalidJob(f"soft_time_limit={soft:g} s is above time_limit={hard:g} s: the soft one must come first.")
 
 
 def _queue(app: Celery, options: dict[str, Any]) -> str:

@@ -43,6 +43,15 @@ class Run:
     started_at: datetime
     alone: bool
 
+    @property
+    def time_limit(self) -> float | None:
+        """Hard limit in seconds: the call's or the task's, else JOBS_TIMEOUT."""
+        return self.options.get("time_limit") or jobs_settings().timeout or None
+
+    @property
+    def soft_time_limit(self) -> float | None:
+        return self.options.get("soft_time_limit")
+
 
 @dataclass(slots=True)
 class Place:
@@ -74,12 +83,16 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     try:
         for ran, job in enumerate(_until_budget(jobs, won_at_monotonic, place), start=1):
             started_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
-            place.slots.write(place.index, token, ran, time.monotonic())
-            place.recorder.begin(UUID(job[0]), started_at, shown=len(jobs) == 1)
             as_run = _as_run(job, queue, token, started_at, alone=len(jobs) == 1)
+            place.slots.write(
+                place.index, token, ran, time.monotonic(), job_id=as_run.id, limit=as_run.time_limit or 0.0
+            )
+            place.recorder.begin(as_run.id, started_at, shown=as_run.alone)
             outcome = _unreadable(as_run) if isinstance(as_run.args, Exception) else run(as_run)
             outcome.finished_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
             outcome.progress = place.recorder.take_progress()
+            # Before the outcome is kept, not after: a limit that strikes now must not kill a job that has ended.
+            place.slots.write(place.index, token, ran, time.monotonic())
             place.recorder.add(outcome)
             done = ran
     finally:
@@ -88,6 +101,16 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
         place.recorder.close(unstarted=[UUID(job[0]) for job in jobs[ran:]], end=done == ran)
     place.slots.clear(place.index)
     return ran
+
+
+def held(link: Link, token: UUID, job_id: UUID) -> Run | None:
+    """A job that a lease still holds, without its arguments; None if it was recorded or taken back."""
+    rows = link.rows("held", id=job_id, token=token)
+    if not rows:
+        return None
+    id_, task, options, attempt, retries, max_retries, priority, queue, started_at = rows[0]
+    job = [id_, task, [], {}, loads(options) if options else None, attempt, retries, max_retries, priority, None]
+    return _as_run(job, queue, token, started_at, alone=True)
 
 
 def _until_budget(jobs: list[list], since: float, place: Place) -> Iterator[list]:

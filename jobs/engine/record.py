@@ -89,6 +89,11 @@ class Recorder:
             progress, self._progress = self._progress, None
         return progress
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether this very thread is in the middle of a write."""
+        return self._lock._is_owned()  # type: ignore[attr-defined]
+
     def add(self, outcome: Outcome) -> None:
         with self._lock:
             self._current = None
@@ -209,6 +214,11 @@ class Recorder:
                     "stale outcome dropped: the job was given to another worker meanwhile",
                     extra={"job_id": str(outcome.job_id), "state": outcome.state},
                 )
+
+
+def record_one(link: Link, token: UUID, outcome: Outcome, *, node: str) -> bool:
+    """Record an outcome on behalf of a process that was killed. False: the lease no longer holds the job."""
+    return bool(link.rows("finish", **_columns([outcome], token=token, node=node, done=False)))
 
 
 def _unstorable(outcome: Outcome, error: psycopg.DataError) -> Outcome:

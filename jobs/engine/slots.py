@@ -4,11 +4,30 @@ The main process outlives a killed child, and reads here how far it came.
 """
 
 import mmap
+import os
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from uuid import UUID
 
-_SLOT = struct.Struct("<16sId")  # lease token, jobs begun (1 = the first runs), start of the current one (monotonic)
+# lease token, process id, jobs begun (1 = the first runs), then of the current one: id, start (monotonic), limit
+_SLOT = struct.Struct("<16sII16sdd")
 _HEADER = 16  # byte 0: someone listens to task events; byte 1: stop after the current job
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One job in a child process; `limit` is its hard time limit in seconds, 0 for none."""
+
+    token: UUID
+    pid: int
+    begun: int
+    job_id: UUID
+    started: float
+    limit: float
+
+
+_NOBODY = bytes(16)
 
 
 class Slots:
@@ -18,8 +37,23 @@ class Slots:
         self.size = size
         self._memory = mmap.mmap(-1, _HEADER + size * _SLOT.size)
 
-    def write(self, index: int, token: UUID, begun: int, started: float) -> None:
-        _SLOT.pack_into(self._memory, self._at(index), token.bytes, begun, started)
+    def write(
+        self, index: int, token: UUID, begun: int, started: float, *, job_id: UUID | None = None, limit: float = 0.0
+    ) -> None:
+        job = job_id.bytes if job_id else _NOBODY
+        _SLOT.pack_into(self._memory, self._at(index), token.bytes, os.getpid(), begun, job, started, limit)
+
+    def running(self) -> Iterator[tuple[int, Running]]:
+        """Every slot with a job in it, with its index."""
+        for index in range(self.size):
+            if (found := self.read(index)) is not None:
+                yield index, found
+
+    def read(self, index: int) -> Running | None:
+        token, pid, begun, job, started, limit = _SLOT.unpack_from(self._memory, self._at(index))
+        if job == _NOBODY:
+            return None
+        return Running(UUID(bytes=token), pid, begun, UUID(bytes=job), started, limit)
 
     def clear(self, index: int) -> None:
         self._memory[self._at(index) : self._at(index) + _SLOT.size] = bytes(_SLOT.size)
@@ -28,7 +62,7 @@ class Slots:
         """How many jobs of a lease had begun, by whichever child had it last; None when no child shows it."""
         found = None
         for index in range(self.size):
-            held, begun, _ = _SLOT.unpack_from(self._memory, self._at(index))
+            held, _, begun, *_ = _SLOT.unpack_from(self._memory, self._at(index))
             # A second child may show it too for a moment, with 0: it got the message twice and can't win.
             if held == token.bytes and (found is None or begun > found):
                 found = begun

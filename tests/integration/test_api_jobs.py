@@ -174,14 +174,20 @@ def test_a_body_that_is_no_job_is_refused_with_its_place(api, body, code, pointe
     assert not Job.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "field", ["timeout", "unique_key", "on_conflict", "depends_on", "retry_delay", "retry_backoff"]
-)
+@pytest.mark.parametrize("field", ["unique_key", "on_conflict", "depends_on", "retry_delay", "retry_backoff"])
 def test_what_the_platform_does_not_do_yet_is_refused_not_ignored(api, field):
     found = problem(post(api, {"task": NOOP, field: 300}), 422, "invalid_body")
     assert found["errors"][0]["pointer"] == f"/{field}"
     assert found["errors"][0]["detail"].startswith("Not supported yet")
     assert not Job.objects.exists()
+
+
+def test_the_printed_example_with_a_timeout_works_as_printed(api):
+    body = {"handler": NOOP, "args": [], "kwargs": {}, "priority": "normal", "timeout": 300}
+    created = post(api, body)
+    assert created.status_code == 201
+    assert (created.json()["status"], created.json()["timeout"]) == ("pending", 300)
+    assert problem(post(api, body | {"timeout": 0}), 422, "invalid_body")["errors"][0]["pointer"] == "/timeout"
 
 
 @pytest.mark.parametrize(

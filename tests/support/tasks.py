@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 
 
 @shared_task
@@ -41,3 +42,21 @@ def mark(self, ledger, seconds=0.004):
     with open(ledger, "a") as file:
         file.write(f"{self.request.id}\n")
     time.sleep(seconds)
+
+
+@shared_task
+def stubborn():
+    """Nothing but the end of its process stops it."""
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+@shared_task
+def obey():
+    try:
+        time.sleep(60)
+    except SoftTimeLimitExceeded:
+        return "tidied up"
