@@ -118,7 +118,8 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
         raise InvalidJob(f"Unknown call option {name!r}.{hint}")
     if options.get("serializer") not in (None, "json"):
         raise InvalidJob(f"serializer={options['serializer']!r} is refused: jobs are JSON. Pass values JSON can carry.")
-    if options.get("chord") is not None:
+    later = options.get("chain") or ()
+    if options.get("chord") is not None or any(step.get("task") == "celery.chord" for step in later):
         raise InvalidJob("Chords are not supported yet: use a chain, or a group and read its results.")
 
 

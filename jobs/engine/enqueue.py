@@ -19,6 +19,7 @@ from uuid_utils import uuid7
 from ..conf import jobs_settings
 from ..errors import InvalidJob
 from ..policy import PRIORITIES
+from ..wire import ANY_QUEUE, UNTRACKED
 from .link import Link, jobs_alias
 from .sql import statement
 from .wake import wake_after_commit
@@ -188,6 +189,8 @@ def check(job: NewJob) -> None:
             )
     if not job.task or not job.queue or job.name is None:
         raise InvalidJob("A job needs a task and a queue; one of them is empty.")
+    if job.queue in (ANY_QUEUE, UNTRACKED):
+        raise InvalidJob(f"The queue name {job.queue!r} is the platform's own: choose another.")
     job.priority = priority_number(job.priority)
     limit = job.max_retries
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit < 2**31):

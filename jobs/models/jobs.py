@@ -16,7 +16,7 @@ class Job(EngineWritten):
     """One wish to run a task once. Its key is the Celery task id."""
 
     id = models.UUIDField(primary_key=True)
-    epoch = models.SmallIntegerField(db_default=1, help_text="Life of this id: grows when a finished job runs again.")
+    epoch = models.IntegerField(db_default=1, help_text="Life of this id: grows when a finished job runs again.")
     task = models.TextField()
     name = models.TextField(db_default="", blank=True, help_text="Free label.")
     queue = models.TextField()
@@ -26,10 +26,10 @@ class Job(EngineWritten):
     ready_at = models.DateTimeField(help_text="When it first could run; kept when a lost job returns.")
     run_at = models.DateTimeField(null=True, blank=True, help_text="Next start of a scheduled or retrying job.")
     expires_at = models.DateTimeField(null=True, blank=True)
-    attempt = models.SmallIntegerField(db_default=0, help_text="Starts in this epoch.")
-    retries = models.SmallIntegerField(db_default=0, help_text="Retries spent in this epoch.")
+    attempt = models.IntegerField(db_default=0, help_text="Starts in this epoch.")
+    retries = models.IntegerField(db_default=0, help_text="Retries spent in this epoch.")
     max_retries = models.IntegerField(null=True, blank=True, help_text="Empty: no limit.")
-    strikes = models.SmallIntegerField(db_default=0, help_text="Times it was lost while travelling alone.")
+    strikes = models.IntegerField(db_default=0, help_text="Times it was lost while travelling alone.")
     lease = models.UUIDField(null=True, blank=True, help_text="Fence of the current dispatch.")
     args = models.TextField(help_text="JSON array.")
     kwargs = models.TextField(help_text="JSON object.")
@@ -111,8 +111,8 @@ class Attempt(EngineWritten):
     pk = models.CompositePrimaryKey("job_id", "epoch", "number")
     # No constraint in the database: its check would cost as much as the insert, and only the engine deletes jobs.
     job = models.ForeignKey(Job, models.DO_NOTHING, related_name="attempts", db_constraint=False, db_index=False)
-    epoch = models.SmallIntegerField()
-    number = models.SmallIntegerField()
+    epoch = models.IntegerField()
+    number = models.IntegerField()
     worker = models.TextField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField()
@@ -159,7 +159,10 @@ class Queue(models.Model):
     class Meta:
         constraints = (
             models.CheckConstraint(condition=Q(weight__gte=1), name="jobs_queue_weight_is_positive"),
-            models.CheckConstraint(condition=Q(aging_us__gte=0), name="jobs_queue_aging_is_not_negative"),
+            # Above it a rank would not fit, and every call to the queue would fail.
+            models.CheckConstraint(
+                condition=Q(aging_us__gte=0, aging_us__lte=STRICT_AGING), name="jobs_queue_aging_gives_a_rank"
+            ),
         )
 
     def __str__(self) -> str:

@@ -138,6 +138,7 @@ def test_aging_of_its_queue_decides_a_jobs_rank() -> None:
         ({"task_id": "x" * 10_000_000}, "at most 500 characters"),
         ({"task_id": 5}, "must be text"),
         ({"serializer": "pickle"}, "serializer='pickle' is refused: jobs are JSON"),
+        ({"queue": "jobs.any"}, "the platform's own"),
         ({"time_limit": 0}, "a limit must be above 0"),
         ({"time_limit": "x"}, "time_limit='x' is no number of seconds"),
         ({"time_limit": 5, "soft_time_limit": 6}, "soft_time_limit=6 s is above time_limit=5 s"),
