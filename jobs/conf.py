@@ -26,6 +26,8 @@ class JobsSettings:
     """Retries after the first run of a task that declares none; 0 is stock Celery."""
     timeout: float = 0.0
     """Seconds a job may run whose task and call give no time_limit; 0 is no limit."""
+    cancel_grace: float = 10.0
+    """Seconds a running job has to stop after it was cancelled; then its process is killed."""
     retry_delay: float = 60.0
     """Seconds before the first retry."""
     retry_backoff: float = 2.0

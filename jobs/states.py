@@ -32,6 +32,7 @@ class End(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     RETRIED = "retried"  # failed, will run again
+    CANCELLED = "cancelled"  # stopped because someone asked
     LOST = "lost"  # its worker died, or its outcome never reached the database
 
 
@@ -63,10 +64,11 @@ FAIL = _move("fail", LEASED, State.FAILED, "worker")
 BURY = _move("bury", LEASED, State.DEAD_LETTER, "worker, reaper")
 RETURN = _move("return", LEASED, State.PENDING, "worker, reaper")
 CANCEL = _move("cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator")
+STOP = _move("stop", LEASED, State.CANCELLED, "worker, reaper")
 EXPIRE = _move("expire", {State.SCHEDULED, State.PENDING, State.RETRYING}, State.EXPIRED, "dispatcher")
 REQUEUE = _move("requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator")
 
-TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, CANCEL, EXPIRE, REQUEUE)
+TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, CANCEL, STOP, EXPIRE, REQUEUE)
 
 
 def diagram() -> str:

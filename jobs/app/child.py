@@ -11,6 +11,7 @@ from ..engine.execute import Place, carry
 from ..engine.link import Link
 from ..engine.record import Recorder
 from ..engine.slots import Slots
+from .interrupts import listen_for_cancel
 from .runner import Runner
 
 logger = logging.getLogger("jobs")
@@ -48,6 +49,7 @@ def _runner() -> tuple[Runner, Place]:
         app, node, slots = _shared
         link = Link(f"jobs worker {node}", lock_timeout=1.0)
         place = Place(UUID(int=0), node, _index(process), slots, link, Recorder(link, node))
+        listen_for_cancel()
         kept = _here.kept = (Runner(app or current_app, place), place, process.pid)
     return kept[0], kept[1]
 

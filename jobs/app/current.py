@@ -28,6 +28,9 @@ class Current:
     following: bool = False
     next_jobs: list["NewJob"] = field(default_factory=list)
     again: Again | None = None
+    interruptible: bool = False
+    """Between the first and the last line of the task: an exception may be raised in it from outside."""
+    interrupted: bool = False
     policy_retry: BaseException | None = None
     """The failure that the platform's policy, not the task, turned into a retry."""
 

@@ -140,6 +140,11 @@ def killed_at_limit(run: Run, task: Any, limit: float) -> Outcome:
     return outcome
 
 
+def stopped(run: Run) -> Outcome:
+    """A run that ended because someone cancelled its job."""
+    return _ended(run, State.CANCELLED, End.CANCELLED, error="cancelled while it ran")
+
+
 def next_delay(retries: int) -> float:
     """Seconds before the next retry by the platform's policy, after `retries` spent ones."""
     settings = jobs_settings()

@@ -11,10 +11,11 @@ from django.db import connections
 
 from ..engine.execute import Place, Run
 from ..policy import Outcome
+from ..states import State
 from .current import Current, current, enter, leave
 from .events import TaskEvents
-from .outcomes import failure, outcome_of, policy_retries, unknown_task
-from .soft_limit import soft_limit
+from .interrupts import JobCancelled, interruptible, is_cancelled
+from .outcomes import failure, outcome_of, policy_retries, stopped, unknown_task
 
 logger = logging.getLogger("jobs")
 
@@ -67,9 +68,13 @@ class Runner:
         if task is None:
             return unknown_task(run), None
         try:
-            with soft_limit(run.soft_time_limit, self._place):
+            with interruptible(running):
                 traced = self._tracer(task)(running.task_id, run.args, run.kwargs, request_of(run, running.task_id))
-            return outcome_of(running, task, traced), traced
+            outcome = outcome_of(running, task, traced)
+            gave_in = isinstance(getattr(traced.info, "retval", None), JobCancelled)
+            if gave_in or (outcome.state != State.COMPLETED and is_cancelled(self._place, running)):
+                outcome = stopped(run)
+            return outcome, traced
         except BaseException as error:
             if isinstance(error, SystemExit) and self._place.slots.stopping:
                 raise  # the worker's end, not the job's: its lease is taken back

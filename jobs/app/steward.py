@@ -5,9 +5,7 @@ Celery's main loop must never wait for the database, and heartbeats must go on w
 
 import json
 import logging
-import os
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -20,12 +18,10 @@ from celery.fixups.django import DjangoFixup
 
 from ..conf import jobs_settings
 from ..engine import control, maintenance, workers
-from ..engine.execute import held
 from ..engine.link import Link
-from ..engine.record import record_one
-from ..engine.slots import Running, Slots
+from ..engine.slots import Slots
 from .child import share
-from .outcomes import killed_at_limit
+from .enforcer import CANCELS, Enforcer
 
 logger = logging.getLogger("jobs")
 
@@ -49,6 +45,7 @@ class Steward(bootsteps.StartStopStep):
         self._work: queue.SimpleQueue = queue.SimpleQueue()
         self._undone: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
+        self._enforcer = Enforcer(self.slots, self._link, worker.hostname, worker.app.tasks, self._later)
         share(worker.app, worker.hostname, self.slots)
         _keep_connections(worker.app)
 
@@ -66,7 +63,8 @@ class Steward(bootsteps.StartStopStep):
         """A child ended while it carried a lease. Returns at once."""
         # Read now: the child's successor writes over its slot.
         begun = self.slots.begun(token)
-        self._work.put(lambda: self._insist(lambda: self._lose(token, reason, begun)))
+        self._enforcer.forget(token)
+        self._later(lambda: self._lose(token, reason, begun))
 
     def refuse(self, task: str, detail: str) -> None:
         """A message that is no carrier of ours. Returns at once."""
@@ -89,6 +87,7 @@ class Steward(bootsteps.StartStopStep):
 
     def _serve(self) -> None:
         beat_at = time.monotonic() + jobs_settings().heartbeat_interval
+        cancels_at = 0.0
         while True:
             try:
                 work = self._work.get(timeout=max(0.01, min(LOOK, beat_at - time.monotonic())))
@@ -101,33 +100,12 @@ class Steward(bootsteps.StartStopStep):
             except Exception:
                 # Whatever it was, heartbeats go on; what was not written, the dispatcher's sweep finds.
                 logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
-            self._enforce_limits()
+            self._enforcer.limits()
+            if time.monotonic() >= cancels_at:
+                cancels_at = time.monotonic() + CANCELS
+                self._work.put(self._enforcer.cancels)
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)
-
-    def _enforce_limits(self) -> None:
-        now = time.monotonic()
-        for index, running in self.slots.running():
-            if running.limit and now - running.started > running.limit:
-                self._kill(index, running)
-
-    def _kill(self, index: int, running: Running) -> None:
-        """End the process of a job that is over its limit; the pool replaces it, `lost` returns what was behind."""
-        if running.pid == os.getpid():
-            logger.error("a job is over its time limit, but this pool can't enforce it: run it on a prefork worker")
-        elif not _kill_if(running.pid, lambda: self.slots.read(index) == running):
-            return
-        else:
-            logger.error("job killed at its time limit of %g s", running.limit, extra={"job_id": str(running.job_id)})
-            self._work.put(lambda: self._insist(lambda: self._record_kill(running)))
-        # How far the lease came is still to be read; that its current job is over is known.
-        self.slots.write(index, running.token, running.begun, running.started)
-
-    def _record_kill(self, running: Running) -> None:
-        run = held(self._link, running.token, running.job_id)
-        if run is not None:
-            outcome = killed_at_limit(run, self.worker.app.tasks.get(run.task), running.limit)
-            record_one(self._link, running.token, outcome, node=self.worker.hostname)
 
     def _beat(self) -> bool:
         try:
@@ -162,6 +140,9 @@ class Steward(bootsteps.StartStopStep):
     def _lose(self, token: UUID, reason: str, begun: int | None) -> None:
         maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason)
 
+    def _later(self, work: Callable[[], None]) -> None:
+        self._work.put(lambda: self._insist(work))
+
     def _insist(self, work: Callable[[], None]) -> None:
         """Do it now, or after the next heartbeat: no sweep takes back what a live worker has won."""
         try:
@@ -176,19 +157,6 @@ class Steward(bootsteps.StartStopStep):
     def _somebody_listens(self) -> bool:
         dispatcher = getattr(self.worker.consumer, "event_dispatcher", None)
         return bool(dispatcher and dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
-
-
-def _kill_if(pid: int, still: Callable[[], bool]) -> bool:
-    """kill -9, unless what it is killed for ended a moment ago: the process stands still while that is decided."""
-    try:
-        os.kill(pid, signal.SIGSTOP)
-        if not still():
-            os.kill(pid, signal.SIGCONT)
-            return False
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _keep_connections(app: Any) -> None:

@@ -36,6 +36,11 @@ class JobTask(DjangoTask):
             }
         )
 
+    def is_cancelled(self) -> bool:
+        """Whether someone has asked for the end of the running job; asks no database, so ask often."""
+        running = current()
+        return running is not None and running.place.slots.is_to_stop(running.place.index, running.run.id)
+
     async def adelay(self, *args: Any, **kwargs: Any) -> Any:
         """`delay()` for asynchronous code, off the event loop."""
         return await self.aapply_async(args, kwargs)

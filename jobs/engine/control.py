@@ -1,7 +1,7 @@
 """Operator verbs: each takes the actor, checks by its statement's guard, and writes its audit entry with the change."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, transaction
@@ -31,17 +31,28 @@ def requeue(ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None
     return moved
 
 
-def cancel(ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None = None) -> list[UUID]:
-    """End jobs that no worker has started, in one transaction. Returns their ids; a missing one runs or is over.
+class Cancelled(NamedTuple):
+    """Ids that are cancelled now, and ids whose worker was asked to stop them; a missing one is over."""
+
+    now: list[UUID]
+    asked: list[UUID]
+
+
+def cancel(
+    ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None = None, running: bool = True
+) -> Cancelled:
+    """End jobs that no worker has started, and ask for the end of those that run, in one transaction.
 
     A lease in the broker that holds one of them is taken back as a whole: its other jobs are pending again.
+    `running=False` leaves jobs alone that a worker has.
     """
     with transaction.atomic(using=jobs_alias()):
         for (token,) in _rows("unwon_of", ids=list(ids)):
             _rows("lose", token=token, won=False, begun=None, reason="", poison_after=1, poison_error="")
-        moved = _moved("cancel", ids=list(ids), sources=sorted(CANCEL.sources), actor=actor, reason=reason, ip=ip)
+        now = _moved("cancel", ids=list(ids), sources=sorted(CANCEL.sources), actor=actor, reason=reason, ip=ip)
+        asked = _moved("request_cancel", ids=list(ids), actor=actor, reason=reason, ip=ip) if running else []
     wake_after_commit(jobs_alias())
-    return moved
+    return Cancelled(now, asked)
 
 
 def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:

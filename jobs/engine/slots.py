@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-# lease token, process id, jobs begun (1 = the first runs), then of the current one: id, start (monotonic), limit
+# lease token, process id, jobs begun (1 = the first runs), then of the current one: id, start (monotonic), limit;
+# last, written by the main process, the id of the job to stop
 _SLOT = struct.Struct("<16sII16sdd")
+_STOP = 16
 _HEADER = 16  # byte 0: someone listens to task events; byte 1: stop after the current job
 
 
@@ -35,12 +37,15 @@ class Slots:
 
     def __init__(self, size: int = 1024) -> None:
         self.size = size
-        self._memory = mmap.mmap(-1, _HEADER + size * _SLOT.size)
+        self._memory = mmap.mmap(-1, _HEADER + size * (_SLOT.size + _STOP))
 
     def write(
         self, index: int, token: UUID, begun: int, started: float, *, job_id: UUID | None = None, limit: float = 0.0
     ) -> None:
         job = job_id.bytes if job_id else _NOBODY
+        if job_id:
+            # The same job may have been stopped here in an earlier life.
+            self.ask_to_stop(index, UUID(bytes=_NOBODY))
         _SLOT.pack_into(self._memory, self._at(index), token.bytes, os.getpid(), begun, job, started, limit)
 
     def running(self) -> Iterator[tuple[int, Running]]:
@@ -54,6 +59,15 @@ class Slots:
         if job == _NOBODY:
             return None
         return Running(UUID(bytes=token), pid, begun, UUID(bytes=job), started, limit)
+
+    def ask_to_stop(self, index: int, job_id: UUID) -> None:
+        """Ask the child for the end of that job; if it runs another by now, that one is not meant."""
+        at = self._at(index) + _SLOT.size
+        self._memory[at : at + _STOP] = job_id.bytes
+
+    def is_to_stop(self, index: int, job_id: UUID) -> bool:
+        at = self._at(index) + _SLOT.size
+        return self._memory[at : at + _STOP] == job_id.bytes
 
     def clear(self, index: int) -> None:
         self._memory[self._at(index) : self._at(index) + _SLOT.size] = bytes(_SLOT.size)
@@ -85,4 +99,4 @@ class Slots:
         self._memory[1] = int(value)
 
     def _at(self, index: int) -> int:
-        return _HEADER + (index % self.size) * _SLOT.size
+        return _HEADER + (index % self.size) * (_SLOT.size + _STOP)

@@ -36,6 +36,7 @@ class Job(EngineWritten):
     options = models.TextField(null=True, blank=True, help_text="JSON object: Celery's call options.")
     result = models.TextField(null=True, blank=True, help_text="JSON.")
     error = models.TextField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True, help_text="Its worker is asked to stop it.")
     progress = models.JSONField(null=True, blank=True)
     tags = models.JSONField(null=True, blank=True, help_text="String to string.")
     reference_type = models.TextField(null=True, blank=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 
+from jobs.app.interrupts import JobCancelled
+
 
 @shared_task
 def add(x, y):
@@ -60,3 +62,30 @@ def obey():
         time.sleep(60)
     except SoftTimeLimitExceeded:
         return "tidied up"
+
+
+@shared_task(bind=True)
+def polite(self, started):
+    """Wait until someone cancels this job, and return by itself then."""
+    Path(started).touch()
+    while not self.is_cancelled():
+        try:
+            time.sleep(0.01)
+        except JobCancelled:
+            continue
+    return "stopped by itself"
+
+
+@shared_task
+def interrupted(started, tidied):
+    Path(started).touch()
+    try:
+        time.sleep(60)
+    finally:
+        Path(tidied).touch()
+
+
+@shared_task
+def deaf(started):
+    Path(started).touch()
+    stubborn.run()

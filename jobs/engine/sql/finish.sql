@@ -1,5 +1,6 @@
 -- finish: record the outcomes of a lease's jobs with one attempt row each. An id not returned is stale or locked.
 -- The lease goes first, as everywhere, so that this and `lose` never wait for each other; %(done)s ends it.
+-- A job that someone wanted to cancel is not retried.
 -- The guard is the lease alone: a guard on `state` would make the planner walk a partial index full of dead entries.
 WITH closed AS (
     DELETE FROM jobs_lease WHERE token = %(token)s AND %(done)s RETURNING token
@@ -13,15 +14,17 @@ WITH closed AS (
     ORDER BY id
 ), moved AS (
     UPDATE jobs_job AS job
-       SET state = outcome.state, lease = NULL, worker = %(node)s,
+       SET state = CASE WHEN outcome.final OR job.cancel_requested_at IS NULL THEN outcome.state ELSE 'cancelled' END,
+           lease = NULL, worker = %(node)s,
            retries = job.retries + outcome.spent,
            started_at = outcome.started_at,
-           finished_at = CASE WHEN outcome.final THEN outcome.finished_at END,
-           run_at = CASE WHEN NOT outcome.final THEN clock_timestamp() + make_interval(secs => coalesce(outcome.delay, 0)) END,
+           finished_at = CASE WHEN outcome.final OR job.cancel_requested_at IS NOT NULL THEN outcome.finished_at END,
+           run_at = CASE WHEN NOT outcome.final AND job.cancel_requested_at IS NULL
+                         THEN clock_timestamp() + make_interval(secs => coalesce(outcome.delay, 0)) END,
            result = outcome.result, error = outcome.error,
            args = coalesce(outcome.args, job.args), kwargs = coalesce(outcome.kwargs, job.kwargs),
            progress = coalesce(outcome.progress::jsonb, job.progress),
-           unique_key = CASE WHEN NOT outcome.final THEN job.unique_key END,
+           unique_key = CASE WHEN NOT outcome.final AND job.cancel_requested_at IS NULL THEN job.unique_key END,
            updated_at = clock_timestamp()
       FROM outcome
      WHERE job.id = outcome.id AND job.lease = %(token)s AND (SELECT count(*) FROM closed) >= 0

@@ -22,6 +22,6 @@ ON CONFLICT (id) DO UPDATE
        reference_type = excluded.reference_type, reference_id = excluded.reference_id,
        created_by = excluded.created_by, created_at = excluded.created_at, updated_at = excluded.updated_at,
        attempt = 0, retries = 0, strikes = 0, result = NULL, error = NULL, progress = NULL, worker = NULL,
-       started_at = NULL, finished_at = NULL
+       started_at = NULL, finished_at = NULL, cancel_requested_at = NULL
  WHERE job.finished_at IS NOT NULL
 RETURNING id

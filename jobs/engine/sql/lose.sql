@@ -1,6 +1,6 @@
 -- lose: take back what a lease still holds, in one step with the lease. No row back: it was finished meanwhile.
 -- %(begun)s: how many of its jobs had begun, in carrier order; NULL: unknown, so all of a won lease's.
--- A job that had begun gets an attempt row; only a loss while travelling alone is a strike, the last one is final.
+-- One that someone wanted to cancel is cancelled. A job that had begun gets an attempt row; only a loss while travelling alone is a strike, the last one is final.
 WITH taken AS (
     DELETE FROM jobs_lease WHERE token = %(token)s AND (won_at IS NOT NULL) = %(won)s
     RETURNING token, job_ids, won_at, worker
@@ -8,19 +8,21 @@ WITH taken AS (
     SELECT job.id, taken.won_at, cardinality(taken.job_ids) = 1 AS alone,
            taken.won_at IS NOT NULL
                AND array_position(taken.job_ids, job.id) <= coalesce(%(begun)s, cardinality(taken.job_ids)) AS begun,
-           (SELECT name FROM jobs_worker WHERE id = taken.worker) AS node
+           (SELECT name FROM jobs_worker WHERE id = taken.worker) AS node,
+           job.cancel_requested_at IS NOT NULL AS unwanted
       FROM taken JOIN jobs_job AS job ON job.id = ANY(taken.job_ids) AND job.lease = taken.token
      ORDER BY job.id FOR NO KEY UPDATE OF job
 ), judged AS (
-    SELECT held.*, held.begun AND held.alone AND job.strikes + 1 >= %(poison_after)s AS poison
+    SELECT held.*, held.begun AND held.alone AND job.strikes + 1 >= %(poison_after)s AND NOT unwanted AS poison
       FROM held JOIN jobs_job AS job ON job.id = held.id
 ), moved AS (
     UPDATE jobs_job AS job
-       SET state = CASE WHEN judged.poison THEN 'dead_letter' ELSE 'pending' END, lease = NULL,
+       SET state = CASE WHEN judged.poison THEN 'dead_letter' WHEN judged.unwanted THEN 'cancelled' ELSE 'pending' END,
+           lease = NULL,
            attempt = CASE WHEN judged.begun THEN job.attempt ELSE job.attempt - 1 END,
            strikes = job.strikes + (judged.begun AND judged.alone)::int,
-           finished_at = CASE WHEN judged.poison THEN clock_timestamp() END,
-           unique_key = CASE WHEN NOT judged.poison THEN job.unique_key END,
+           finished_at = CASE WHEN judged.poison OR judged.unwanted THEN clock_timestamp() END,
+           unique_key = CASE WHEN NOT (judged.poison OR judged.unwanted) THEN job.unique_key END,
            error = CASE WHEN judged.poison THEN %(poison_error)s ELSE job.error END,
            updated_at = clock_timestamp()
       FROM judged

@@ -4,7 +4,7 @@ WITH chosen AS MATERIALIZED (
 ), moved AS (
     UPDATE jobs_job AS job
        SET state = 'pending', epoch = job.epoch + 1, attempt = 0, retries = 0, strikes = 0, expires_at = NULL,
-           result = NULL, error = NULL, progress = NULL, started_at = NULL, finished_at = NULL,
+           result = NULL, error = NULL, progress = NULL, started_at = NULL, finished_at = NULL, cancel_requested_at = NULL,
            ready_at = clock_timestamp(), updated_at = clock_timestamp(),
            rank = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - job.priority::bigint
                 * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s)

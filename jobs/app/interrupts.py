@@ -1,0 +1,75 @@
+"""Exceptions raised in a running task from outside: its soft time limit, its cancellation.
+
+Only a process' main thread can be interrupted, so threads workers run both to the end.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from django.db import connections
+
+from ..engine.execute import Place
+from .current import Current, current
+
+BUSY = 0.01
+"""Seconds to wait when a limit strikes while the platform writes progress: its connection must stay whole."""
+CANCEL_SIGNAL = signal.SIGUSR2
+
+
+class JobCancelled(Ignore):
+    """Raised in a running task whose job was cancelled. Tidy up and let it pass; soon the process is killed."""
+
+
+def listen_for_cancel() -> None:
+    """Called once in each child process."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(CANCEL_SIGNAL, _cancel)
+
+
+@contextmanager
+def interruptible(running: Current) -> Iterator[None]:
+    """The block may be interrupted: by its soft limit, and by the main process for its cancellation."""
+    seconds = running.run.soft_time_limit
+    timed = bool(seconds) and threading.current_thread() is threading.main_thread()
+    running.interruptible = True
+    if timed:
+        before = signal.signal(signal.SIGALRM, _soft_limit)
+        signal.setitimer(signal.ITIMER_REAL, seconds or 0)
+    try:
+        yield
+    finally:
+        running.interruptible = False
+        if timed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        if running.interrupted:
+            # It may have happened in the middle of a query, on a connection that Django believes to be idle.
+            connections.close_all()
+
+
+def is_cancelled(place: Place, running: Current) -> bool:
+    return place.slots.is_to_stop(place.index, running.run.id)
+
+
+def _soft_limit(number: int, frame: FrameType | None) -> None:
+    running = current()
+    if running is None or not running.interruptible:
+        return
+    if running.place.recorder.is_writing:
+        signal.setitimer(signal.ITIMER_REAL, BUSY)
+        return
+    running.interrupted = True
+    raise SoftTimeLimitExceeded(running.run.soft_time_limit)
+
+
+def _cancel(number: int, frame: FrameType | None) -> None:
+    running = current()
+    if running is None or not running.interruptible or not is_cancelled(running.place, running):
+        return
+    if not running.place.recorder.is_writing:  # else the main process asks again in a moment
+        running.interrupted = True
+        raise JobCancelled
