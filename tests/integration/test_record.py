@@ -54,7 +54,7 @@ BAD = {
     "a NUL in the result": {"result": "\x00"},
     "progress that is no JSON": {"progress": "{"},
     "a retry later than there are days": {"state": State.RETRYING, "end": End.RETRIED, "delay": 1e15, "spent": 1},
-    "more retries than are counted": {"state": State.RETRYING, "end": End.RETRIED, "delay": 1.0, "spent": 2**31 - 1},
+    "more retries than are counted": {"state": State.RETRYING, "end": End.RETRIED, "delay": 1.0, "spent": 2**40},
     "a follower that can't be stored": {"next_jobs": [NewJob(task="x\x00", args="[]")]},
     "a follower of no priority": {"next_jobs": [NewJob(task="x", priority=2**40)]},
 }

@@ -40,6 +40,7 @@ class Fleet:
             "BROKER_URL": broker_url,
             "DJANGO_SETTINGS_MODULE": "tests.support.settings",
             "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
         }
         self._processes: list[subprocess.Popen] = []
 
