@@ -1,0 +1,90 @@
+"""Every transition on a job in every state: it moves exactly the jobs that the table says."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+
+from jobs import states
+from jobs.engine import cancel, requeue
+from jobs.engine.link import Link
+from jobs.engine.record import record_one
+from jobs.models import Job
+from jobs.states import End, State, Transition
+from tests.support.engine import outcome, row
+from tests.support.rows import make_job, make_worker
+
+PAST = datetime.now(UTC) - timedelta(hours=1)
+FENCE = UUID("00000000-0000-4000-8000-0000000000fe")
+
+
+def recording(state: State, end: End) -> Callable[[Link, UUID], object]:
+    def record(link: Link, job_id: UUID) -> object:
+        delay = 60.0 if state == State.RETRYING else None
+        return record_one(link, FENCE, outcome(job_id, state=state, end=end, delay=delay), node="worker@test")
+
+    return record
+
+
+def lose(link: Link, job_id: UUID) -> object:
+    return link.rows("lose", token=FENCE, won=True, begun=None, reason="gone", poison_after=3, poison_error="poison")
+
+
+MAKERS: dict[str, Callable[[Link, UUID], object]] = {
+    "promote": lambda link, job_id: link.rows("promote", limit=10, aging_us=0),
+    "dispatch": lambda link, job_id: link.rows(
+        "dispatch", queue="default", routing_key="jobs.any", ids=[job_id], tokens=[uuid4()]
+    ),
+    "start": lambda link, job_id: link.rows("start", id=job_id, token=FENCE, started_at=PAST, node="worker@test"),
+    "complete": recording(State.COMPLETED, End.COMPLETED),
+    "retry": recording(State.RETRYING, End.RETRIED),
+    "fail": recording(State.FAILED, End.FAILED),
+    "bury": recording(State.DEAD_LETTER, End.FAILED),
+    "stop": recording(State.CANCELLED, End.CANCELLED),
+    "return": lose,
+    "cancel": lambda link, job_id: cancel([job_id], actor="ada", running=False),
+    "expire": lambda link, job_id: link.rows("expire", limit=10),
+    "requeue": lambda link, job_id: requeue([job_id], actor="ada"),
+}
+
+
+def job_in(state: State) -> UUID:
+    """A job in that state, under the fence if it is leased, whose lease a worker has won."""
+    columns = {"expires_at": PAST, "attempt": 1, "max_retries": 5}
+    if state in (State.SCHEDULED, State.RETRYING):
+        columns["run_at"] = PAST
+    if state not in states.LEASED:
+        return make_job(state=state, **columns)
+    job_id = make_job(state=state, lease=FENCE, **columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_lease (token, queue, routing_key, job_ids, payload, sent_at, worker, won_at)"
+            " VALUES (%s, 'default', 'jobs.any', %s, '[]', now(), %s, now())",
+            [FENCE, [job_id], make_worker()],
+        )
+    return job_id
+
+
+def test_every_transition_is_tried() -> None:
+    assert set(MAKERS) == {move.name for move in states.TRANSITIONS}
+
+
+@pytest.mark.parametrize("state", list(State))
+@pytest.mark.parametrize("move", states.TRANSITIONS, ids=lambda move: move.name)
+def test_a_transition_moves_a_job_if_and_only_if_the_table_says_so(link: Link, move: Transition, state: State) -> None:
+    job_id = job_in(state)
+    before = Job.objects.values().get(pk=job_id)
+    MAKERS[move.name](link, job_id)
+    if state in move.sources:
+        assert row(job_id).state == move.target
+    else:
+        assert Job.objects.values().get(pk=job_id) == before
+
+
+def test_every_state_can_be_reached_and_only_an_operator_leaves_a_final_one() -> None:
+    born = {State.PENDING, State.SCHEDULED, State.BLOCKED}
+    assert born | {move.target for move in states.TRANSITIONS} == set(State)
+    assert {move.actor for move in states.TRANSITIONS if move.sources & states.FINAL} == {"operator"}
+    assert all(any(state in move.sources for move in states.TRANSITIONS) for state in states.LIVE)
