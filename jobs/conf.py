@@ -28,6 +28,8 @@ class JobsSettings:
     """Seconds a job may run whose task and call give no time_limit; 0 is no limit."""
     cancel_grace: float = 10.0
     """Seconds a running job has to stop after it was cancelled; then its process is killed."""
+    shutdown_grace: float = 30.0
+    """Seconds that running jobs have to end when their worker is told to stop; then they are given back to others."""
     retry_delay: float = 60.0
     """Seconds before the first retry."""
     retry_backoff: float = 2.0

@@ -158,7 +158,9 @@ def check(options: Options, own_database: bool, own_broker: bool) -> None:
 
 def site_environment(options: Options) -> dict[str, str]:
     flower = f"http://127.0.0.1:{options.flower_port}/" if options.flower else ""
-    return {"FLOWER_URL": flower, **os.environ, "FLOWER_PORT": str(options.flower_port)}
+    # Everything stops within 20 s, so the worker gives back what it can't end within less.
+    defaults = {"FLOWER_URL": flower, "JOBS_SHUTDOWN_GRACE": "6"}
+    return {**defaults, **os.environ, "FLOWER_PORT": str(options.flower_port)}
 
 
 def database_answers() -> bool:

@@ -12,6 +12,7 @@ from uuid import UUID
 from ..conf import jobs_settings
 from ..engine.execute import Run, held
 from ..engine.link import Link
+from ..engine.maintenance import lose
 from ..engine.record import record_one
 from ..engine.slots import Running, Slots
 from ..policy import Outcome
@@ -63,6 +64,23 @@ class Enforcer:
                 self._kill(index, running, "it was cancelled", stopped)
             else:
                 _signal(running.pid, CANCEL_SIGNAL)
+
+    def give_back(self) -> None:
+        """The worker has to end now: what still runs is ended and runs again elsewhere, without blame."""
+        for index, running in self._slots.running():
+            if running.pid != os.getpid():
+                self._give_back_one(index, running)
+
+    def _give_back_one(self, index: int, running: Running) -> None:
+        if _kill_if(running.pid, lambda: self._slots.read(index) == running):
+            logger.warning("job given back: the worker shuts down", extra={"job_id": str(running.job_id)})
+            self._later(lambda: self._return(running))
+            self._forget_job(index, running)
+
+    def _return(self, running: Running) -> None:
+        reason = "its worker was shut down"
+        settings = jobs_settings()
+        lose(self._link, running.token, settings, won=True, begun=running.begun, reason=reason, strike=False)
 
     def forget(self, token: UUID) -> None:
         """The child that carried this lease is gone: nothing in its slot is to be killed any more."""

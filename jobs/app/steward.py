@@ -5,6 +5,7 @@ Celery's main loop must never wait for the database, and heartbeats must go on w
 
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -43,6 +44,7 @@ class Steward(bootsteps.StartStopStep):
         self.stopping = False
         self._link = Link(f"jobs steward {worker.hostname}")
         self._work: queue.SimpleQueue = queue.SimpleQueue()
+        self._grace_ends = math.inf
         self._undone: list[Callable[[], None]] = []
         self._thread: threading.Thread | None = None
         self._enforcer = Enforcer(self.slots, self._link, worker.hostname, worker.app.tasks, self._later)
@@ -77,6 +79,7 @@ class Steward(bootsteps.StartStopStep):
 
     def _wind_down(self, *_: Any, **__: Any) -> None:
         self.stopping = self.slots.stopping = True
+        self._grace_ends = min(self._grace_ends, time.monotonic() + jobs_settings().shutdown_grace)
         self._work.put(self._beat)
 
     def _finish(self, *_: Any, **__: Any) -> None:
@@ -101,6 +104,8 @@ class Steward(bootsteps.StartStopStep):
                 # Whatever it was, heartbeats go on; what was not written, the dispatcher's sweep finds.
                 logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
             self._enforcer.limits()
+            if time.monotonic() >= self._grace_ends:
+                self._enforcer.give_back()
             if time.monotonic() >= cancels_at:
                 cancels_at = time.monotonic() + CANCELS
                 self._work.put(self._enforcer.cancels)

@@ -48,7 +48,7 @@ def cancel(
     """
     with transaction.atomic(using=jobs_alias()):
         for (token,) in _rows("unwon_of", ids=list(ids)):
-            _rows("lose", token=token, won=False, begun=None, reason="", poison_after=1, poison_error="")
+            _rows("lose", token=token, won=False, begun=None, strike=False, reason="", poison_after=1, poison_error="")
         now = _moved("cancel", ids=list(ids), sources=sorted(CANCEL.sources), actor=actor, reason=reason, ip=ip)
         asked = _moved("request_cancel", ids=list(ids), actor=actor, reason=reason, ip=ip) if running else []
     wake_after_commit(jobs_alias())

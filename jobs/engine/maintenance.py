@@ -66,11 +66,19 @@ class Sweeper:
 
 
 def lose(
-    link: Link, token: UUID, settings: JobsSettings, *, won: bool, begun: int | None, reason: str
+    link: Link,
+    token: UUID,
+    settings: JobsSettings,
+    *,
+    won: bool,
+    begun: int | None,
+    reason: str,
+    strike: bool = True,
 ) -> tuple[int, int, int]:
     """Take back a lease: (jobs that had begun, jobs that had not, jobs that are dead letters now).
 
-    `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows.
+    `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows. Without `strike` a job that
+    ran alone is not held to blame.
     """
     lost, unstarted, poisoned = link.rows(
         "lose",
@@ -78,6 +86,7 @@ def lose(
         won=won,
         begun=begun,
         reason=reason,
+        strike=strike,
         poison_after=settings.poison_after,
         poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
     )[0]

@@ -18,7 +18,7 @@ from tests.support.engine import NODE, lease, leases, new_job, opened, outcome, 
 from tests.support.rows import make_worker
 from tests.support.wait import wait_until
 
-LOST = {"begun": None, "reason": "x", "poison_after": 100, "poison_error": ""}
+LOST = {"strike": True, "begun": None, "reason": "x", "poison_after": 100, "poison_error": ""}
 
 
 def together(*calls: Callable) -> list:

@@ -48,7 +48,9 @@ def test_a_run_that_is_cut_off_keeps_its_lease_until_it_is_taken_back(link: Link
             carry(token, place, stopping)
         assert place.slots.begun(token) == 2
     assert [row(job).state for job in jobs] == ["completed", "dispatched", "pending"]
-    assert link.rows("lose", token=token, won=True, begun=2, reason="x", poison_after=3, poison_error="") == [(1, 0, 0)]
+    assert link.rows(
+        "lose", token=token, won=True, strike=True, begun=2, reason="x", poison_after=3, poison_error=""
+    ) == [(1, 0, 0)]
     assert [row(job).state for job in jobs] == ["completed", "pending", "pending"]
 
 

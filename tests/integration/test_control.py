@@ -53,7 +53,7 @@ def test_a_lost_job_that_someone_wants_to_cancel_does_not_run_again(link: Link) 
     job_id = new_job()
     token = won(link, [job_id])
     cancel([job_id], actor="ada")
-    link.rows("lose", token=token, won=True, begun=None, reason="x", poison_after=1, poison_error="x")
+    link.rows("lose", token=token, won=True, strike=True, begun=None, reason="x", poison_after=1, poison_error="x")
     assert row(job_id).state == "cancelled"
     assert row(job_id).attempts.get().end == "lost"
 
@@ -62,6 +62,6 @@ def test_a_new_life_forgets_the_wish_to_cancel(link: Link) -> None:
     job_id = new_job()
     token = won(link, [job_id])
     cancel([job_id], actor="ada")
-    link.rows("lose", token=token, won=True, begun=None, reason="x", poison_after=1, poison_error="x")
+    link.rows("lose", token=token, won=True, strike=True, begun=None, reason="x", poison_after=1, poison_error="x")
     assert requeue([job_id], actor="ada") == [job_id]
     assert row(job_id).cancel_requested_at is None

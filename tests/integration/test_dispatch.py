@@ -74,7 +74,7 @@ def test_a_lost_job_keeps_its_place(link: Link, broker: Broker) -> None:
     jobs = [new_job() for _ in range(4)]
     made.dispatch()
     for token in leases():
-        link.rows("lose", token=token, won=False, begun=None, reason="", poison_after=3, poison_error="")
+        link.rows("lose", token=token, won=False, strike=True, begun=None, reason="", poison_after=3, poison_error="")
     empty(broker)
     make_worker(slots=5)
     made.dispatch()

@@ -72,7 +72,7 @@ def test_a_stale_outcome_starts_no_callback(link: Link, call: Callable) -> None:
 
         def lose_it(run):
             outcome = runner(run)
-            link.rows("lose", token=token, won=True, begun=1, reason="x", poison_after=3, poison_error="")
+            link.rows("lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error="")
             return outcome
 
         carry(token, place, lose_it)

@@ -29,7 +29,9 @@ def recording(state: State, end: End) -> Callable[[Link, UUID], object]:
 
 
 def lose(link: Link, job_id: UUID) -> object:
-    return link.rows("lose", token=FENCE, won=True, begun=None, reason="gone", poison_after=3, poison_error="poison")
+    return link.rows(
+        "lose", token=FENCE, won=True, strike=True, begun=None, reason="gone", poison_after=3, poison_error="poison"
+    )
 
 
 MAKERS: dict[str, Callable[[Link, UUID], object]] = {

@@ -1,5 +1,6 @@
 -- lose: take back what a lease still holds, in one step with the lease. No row back: it was finished meanwhile.
 -- %(begun)s: how many of its jobs had begun, in carrier order; NULL: unknown, so all of a won lease's.
+-- %(strike)s: false when the worker was shut down, which is not the job's fault.
 -- One that someone wanted to cancel is cancelled. A job that had begun gets an attempt row; only a loss while travelling alone is a strike, the last one is final.
 WITH taken AS (
     DELETE FROM jobs_lease WHERE token = %(token)s AND (won_at IS NOT NULL) = %(won)s
@@ -13,14 +14,14 @@ WITH taken AS (
       FROM taken JOIN jobs_job AS job ON job.id = ANY(taken.job_ids) AND job.lease = taken.token
      ORDER BY job.id FOR NO KEY UPDATE OF job
 ), judged AS (
-    SELECT held.*, held.begun AND held.alone AND job.strikes + 1 >= %(poison_after)s AND NOT unwanted AS poison
+    SELECT held.*, %(strike)s AND held.begun AND held.alone AND job.strikes + 1 >= %(poison_after)s AND NOT unwanted AS poison
       FROM held JOIN jobs_job AS job ON job.id = held.id
 ), moved AS (
     UPDATE jobs_job AS job
        SET state = CASE WHEN judged.poison THEN 'dead_letter' WHEN judged.unwanted THEN 'cancelled' ELSE 'pending' END,
            lease = NULL,
            attempt = CASE WHEN judged.begun THEN job.attempt ELSE job.attempt - 1 END,
-           strikes = job.strikes + (judged.begun AND judged.alone)::int,
+           strikes = job.strikes + (%(strike)s AND judged.begun AND judged.alone)::int,
            finished_at = CASE WHEN judged.poison OR judged.unwanted THEN clock_timestamp() END,
            unique_key = CASE WHEN NOT (judged.poison OR judged.unwanted) THEN job.unique_key END,
            error = CASE WHEN judged.poison THEN %(poison_error)s ELSE job.error END,
