@@ -7,11 +7,15 @@ from django.urls import reverse
 from ninja import Router, Status
 
 from .. import queries
+from ..engine import cancel, requeue
 from ..submit import submit
 from . import schemas
+from .problems import Refused
 
 router = Router(tags=["jobs"])
 CREATED = {201: schemas.Job, 401: schemas.Problem, 413: schemas.Problem, 422: schemas.Problem}
+CANCELLED = {200: schemas.Cancelled, 202: schemas.Cancelled}
+RETRIED = {200: schemas.Retried, 409: schemas.Problem}
 FOUND = {401: schemas.Problem, 404: schemas.Problem}
 
 
@@ -55,3 +59,22 @@ def get_status(request: HttpRequest, job_id: str) -> dict[str, Any]:
 def get_result(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """How one job ended; before that, `result` is null."""
     return queries.result(queries.find_job(job_id))
+
+
+@router.post("/{job_id}/cancel", response={**CANCELLED, **FOUND})
+def cancel_job(request: HttpRequest, job_id: str) -> Status:
+    """End a job that waits, or ask the worker of one that runs: 202, and its state tells when it has stopped."""
+    job = queries.find_job(job_id)
+    done = cancel([job.pk], actor=request.auth, ip=request.META.get("REMOTE_ADDR"))
+    asked = bool(done.asked)
+    return Status(202 if asked else 200, {"cancelled": bool(done.now), "cancel_requested": asked})
+
+
+@router.post("/{job_id}/retry", response={**RETRIED, **FOUND})
+def retry_job(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Run a job again that failed, expired or was cancelled, as the same job in a new life."""
+    job = queries.find_job(job_id)
+    if not requeue([job.pk], actor=request.auth, ip=request.META.get("REMOTE_ADDR")):
+        detail = f"Job {job.pk} is {job.state}: only one that failed, expired or was cancelled runs again."
+        raise Refused(409, "not_retryable", detail)
+    return {"job_id": job.pk, "status": "pending"}

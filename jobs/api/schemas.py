@@ -123,6 +123,16 @@ class JobStatus(BaseModel):
     next_retry_at: datetime | None
 
 
+class Cancelled(BaseModel):
+    cancelled: bool
+    cancel_requested: bool
+
+
+class Retried(BaseModel):
+    job_id: UUID
+    status: str
+
+
 class JobResult(BaseModel):
     job_id: UUID
     status: str

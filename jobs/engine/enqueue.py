@@ -8,7 +8,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -65,6 +65,9 @@ class NewJob:
     reference_type: str | None = None
     reference_id: str | None = None
     created_by: str | None = None
+
+
+_COLUMNS = tuple(field.name for field in fields(NewJob))
 
 
 def new_id() -> uuid.UUID:
@@ -217,7 +220,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parameters(job: NewJob) -> dict[str, Any]:
-    return {**asdict(job), "aging_us": jobs_settings().aging * 1_000_000}
+    return {**{name: getattr(job, name) for name in _COLUMNS}, "aging_us": jobs_settings().aging * 1_000_000}
 
 
 def tags_of(text: str | None) -> dict[str, str]:

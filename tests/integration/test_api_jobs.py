@@ -15,7 +15,7 @@ from celery import shared_task
 from django.db import connection
 from django.test import Client
 
-from jobs.models import Job
+from jobs.models import AuditEntry, Job
 from jobs.queries import status_of
 from jobs.states import State
 from tests.support import tasks  # noqa: F401  registers them
@@ -391,6 +391,48 @@ def test_openapi_describes_every_route(client):
         "/api/jobs/{job_id}",
         "/api/jobs/{job_id}/status",
         "/api/jobs/{job_id}/result",
+        "/api/jobs/{job_id}/cancel",
+        "/api/jobs/{job_id}/retry",
         "/api/health",
     }
     assert {"type": "http", "scheme": "bearer"} in found["components"]["securitySchemes"].values()
+
+
+# --- cancel and retry ---
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "said"),
+    [
+        ("pending", 200, {"cancelled": True, "cancel_requested": False}),
+        ("retrying", 200, {"cancelled": True, "cancel_requested": False}),
+        ("running", 202, {"cancelled": False, "cancel_requested": True}),
+        ("completed", 200, {"cancelled": False, "cancel_requested": False}),
+    ],
+)
+def test_cancel_says_what_it_did(api, state, status, said):
+    job_id = make_job(state=state)
+    answer = api.post(f"/api/jobs/{job_id}/cancel")
+    assert (answer.status_code, answer.json()) == (status, said)
+    assert Job.objects.get(pk=job_id).state == ("cancelled" if said["cancelled"] else state)
+    assert AuditEntry.objects.filter(actor="api token", ip="127.0.0.1").exists() == any(said.values())
+
+
+def test_a_dead_letter_is_retried_as_the_same_job(api):
+    job_id = make_job(state="dead_letter")
+    answer = api.post(f"/api/jobs/{job_id}/retry")
+    assert (answer.status_code, answer.json()) == (200, {"job_id": str(job_id), "status": "pending"})
+    assert Job.objects.get(pk=job_id).epoch == 2
+
+
+def test_a_completed_job_is_not_retried(api):
+    found = problem(api.post(f"/api/jobs/{make_job(state='completed')}/retry"), 409, "not_retryable")
+    assert "is completed" in found["detail"]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry"])
+def test_verbs_need_a_token_and_a_job(api, client, verb):
+    job_id = make_job(state="dead_letter")
+    problem(client.post(f"/api/jobs/{job_id}/{verb}"), 401, "unauthorized")
+    assert Job.objects.get(pk=job_id).state == "dead_letter"
+    problem(api.post(f"/api/jobs/{UUID(int=7)}/{verb}"), 404, "job_not_found")

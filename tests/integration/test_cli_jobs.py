@@ -152,7 +152,7 @@ def test_a_job_that_failed_ends_with_1_and_says_what_to_do(state):
     assert "another life" not in err
 
 
-@pytest.mark.parametrize("verb", ["wait", "show", "retry"])
+@pytest.mark.parametrize("verb", ["wait", "show", "retry", "cancel"])
 def test_a_job_that_is_not_there_ends_with_3(verb):
     code, out, err = jobs(verb, uuid4())
     assert (code, out) == (3, "")
@@ -172,6 +172,22 @@ def test_retry_runs_a_dead_letter_again_and_is_audited():
     assert jobs("retry", job_id)[0] == 0
     assert (only_job().state, only_job().epoch, only_job().attempt) == ("pending", 2, 0)
     assert AuditEntry.objects.get().actor == "manage.py jobs retry"
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "said"),
+    [
+        ("pending", 0, "is cancelled"),
+        ("running", 0, "was asked to stop"),
+        ("completed", 4, "is completed: there is nothing left to cancel"),
+    ],
+)
+def test_cancel_says_what_it_did(state, code, said):
+    job_id = make_job(state=state)
+    found, out, err = jobs("cancel", job_id)
+    assert found == code
+    assert said in out + err
+    assert only_job().state == ("cancelled" if state == "pending" else state)
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "completed"])

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from ... import queries
-from ...engine import requeue
+from ...engine import cancel, requeue
 from ...errors import InvalidJob, JobNotFound
 from ...models import Job
 from ...states import State
@@ -41,7 +41,9 @@ class Command(BaseCommand):
         show.set_defaults(does=self.show)
         retry = verbs.add_parser("retry", help="run a job again that failed, expired or was cancelled")
         retry.set_defaults(does=self.retry)
-        for verb in (wait, show, retry):
+        cancel = verbs.add_parser("cancel", help="end a job that waits, or ask a running one to stop")
+        cancel.set_defaults(does=self.cancel)
+        for verb in (wait, show, retry, cancel):
             verb.add_argument("job_id")
         for verb in (run, wait):
             verb.add_argument("--timeout", type=_seconds, help="seconds to wait; the job goes on after that")
@@ -89,6 +91,15 @@ class Command(BaseCommand):
                 f"Job {job.pk} is {job.state}: only one that failed, expired or was cancelled runs again.", REFUSED
             )
         self.stdout.write(f"{job.pk} is pending again. Follow it: {ME} wait {job.pk}")
+        return 0
+
+    def cancel(self, *, job_id: str, **_: Any) -> int:
+        job = queries.find_job(job_id)
+        done = cancel([job.pk], actor="manage.py jobs cancel")
+        if not any(done):
+            return self.refuse(f"Job {job.pk} is {job.state}: there is nothing left to cancel.", REFUSED)
+        asked = f"{job.pk} runs: its worker was asked to stop it. Follow it: {ME} wait {job.pk}"
+        self.stdout.write(f"{job.pk} is cancelled." if done.now else asked)
         return 0
 
     def refuse(self, message: str, code: int) -> int:
