@@ -138,7 +138,20 @@ BY_KEY = {
     "start": {"id": uuid4(), "token": uuid4(), "started_at": None, "node": NODE},
     "dispatch": {"ids": [uuid4()], "tokens": [uuid4()], "queue": "q", "routing_key": "q"},
     "win": {"token": uuid4(), "worker": uuid4(), "node": NODE, "receipt": uuid4()},
-    "lose": {"token": uuid4(), "won": True, "begun": None, "reason": "", "poison_after": 3, "poison_error": ""},
+    "lose": {
+        "token": uuid4(),
+        "won": True,
+        "begun": None,
+        "strike": True,
+        "reason": "",
+        "poison_after": 3,
+        "poison_error": "",
+    },
+    "cancel": {"ids": [uuid4()], "sources": ["pending"], "actor": "", "reason": "", "ip": None},
+    "request_cancel": {"ids": [uuid4()], "actor": "", "reason": "", "ip": None},
+    "cancel_requested": {"ids": [uuid4()]},
+    "unwon_of": {"ids": [uuid4()]},
+    "held": {"id": uuid4(), "token": uuid4()},
 }
 
 
