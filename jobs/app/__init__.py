@@ -3,6 +3,7 @@
 Nothing here imports models at import time: a project makes its app before Django's registry is ready.
 """
 
+import asyncio
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any
@@ -11,6 +12,7 @@ from asgiref.sync import async_to_sync
 from celery import Celery, signals
 
 from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
+from .current import current
 
 DEFAULTS = {
     "task_serializer": "json",
@@ -97,7 +99,23 @@ def _synchronous(fun: Any) -> Any:
 
     @wraps(fun)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return async_to_sync(fun)(*args, **kwargs)
+        return async_to_sync(cancellable)(args, kwargs)
+
+    async def cancellable(args: Any, kwargs: Any) -> Any:
+        # The loop runs in a thread of its own, where no signal raises: an interruption cancels the coroutine instead.
+        running = current()
+        if running is None:
+            return await fun(*args, **kwargs)
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
+        running.cancel_coroutine = lambda: loop.call_soon_threadsafe(this.cancel)  # type: ignore[union-attr]
+        try:
+            return await fun(*args, **kwargs)
+        except asyncio.CancelledError:
+            if running.interruption is None:
+                raise
+            raise running.interruption from None
+        finally:
+            running.cancel_coroutine = None
 
     return run
 

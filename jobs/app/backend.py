@@ -93,8 +93,12 @@ class JobBackend(DatabaseBackend):
         return super().store_result(task_id, result, state, traceback, request=request, **kwargs)
 
     def mark_as_done(self, task_id: str, result: Any, request: Any = None, *args: Any, **kwargs: Any) -> None:
-        if current() is None:
+        running = current()
+        if running is None:
             super().mark_as_done(task_id, result, request, *args, **kwargs)
+        else:
+            # The work is done: what interrupts now must not make a failure of it.
+            running.interruptible = False
 
     def mark_as_failure(
         self,

@@ -16,10 +16,16 @@ from .child import carry_here
 
 logger = logging.getLogger("jobs")
 
+NEVER = 10.0**9
+"""Seconds. The pool takes 0 and None for its own limit."""
+
 
 def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
     """Celery's hook for `jobs.run`: hand the lease token to a child process."""
     steward = consumer.controller.steward
+    # Celery's own limits would bind the whole lease; each job has them instead.
+    limited = consumer.controller.time_limit or consumer.controller.soft_time_limit
+    no_limits = {"timeout": NEVER, "soft_timeout": NEVER} if limited else {}
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         token = read_token(message)
@@ -40,7 +46,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
             headers=message.headers,
             decoded=True,
         )
-        request.token, request.steward = token, steward
+        request.token, request.steward, request.no_limits = token, steward, no_limits
         task_reserved(request)
         for callback in callbacks or ():
             callback(request)
@@ -76,6 +82,7 @@ class CarrierRequest(Request):
 
     token: UUID
     steward: Any
+    no_limits: dict[str, float]
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
         result = pool.apply_async(
@@ -85,6 +92,7 @@ class CarrierRequest(Request):
             callback=self.on_success,
             error_callback=self.on_failure,
             correlation_id=self.id,
+            **self.no_limits,
         )
         self._apply_result = result and ref(result)
         return result
@@ -113,7 +121,8 @@ class CarrierRequest(Request):
 
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         task_ready(self)
-        self.steward.lost(self.token, "the worker was shut down")
+        self.steward.wind_down()
+        self.steward.lost(self.token, "its worker was shut down", strike=False)
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """The job that this thread runs now."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,11 @@ class Current:
     interruptible: bool = False
     """Between the first and the last line of the task: an exception may be raised in it from outside."""
     interrupted: bool = False
+    asked_to_stop: bool = False
+    """JobCancelled was raised once; a second one would cut off the tidying up."""
+    cancel_coroutine: Callable[[], object] | None = None
+    """How to interrupt the coroutine of an `async def` task."""
+    interruption: Exception | None = None
     policy_retry: BaseException | None = None
     """The failure that the platform's policy, not the task, turned into a retry."""
 

@@ -41,6 +41,13 @@ class Enforcer:
         self._node = node
         self._tasks = tasks
         self._later = later
+        self._owed: dict[UUID, Callable[[], None]] = {}
+
+    def settle(self, token: UUID) -> None:
+        """Write what is known of a killed job; must come before its lease is taken back. Raises while it can't."""
+        if (work := self._owed.get(token)) is not None:
+            work()
+            self._owed.pop(token, None)
 
     def limits(self) -> None:
         """Kill what is over its hard limit. No database is asked."""
@@ -57,10 +64,11 @@ class Enforcer:
             return
         for job_id, since in self._link.rows("cancel_requested", ids=list(long)):
             index, running = long[job_id]
+            asked = self._slots.is_to_stop(index, job_id)
             self._slots.ask_to_stop(index, job_id)
             if running.pid == os.getpid():
                 continue  # a thread can only look by itself
-            if since > jobs_settings().cancel_grace:
+            if asked and since > jobs_settings().cancel_grace:
                 self._kill(index, running, "it was cancelled", stopped)
             else:
                 _signal(running.pid, CANCEL_SIGNAL)
@@ -72,10 +80,8 @@ class Enforcer:
                 self._give_back_one(index, running)
 
     def _give_back_one(self, index: int, running: Running) -> None:
-        if _kill_if(running.pid, lambda: self._slots.read(index) == running):
+        if self._end(index, running, lambda: self._return(running)):
             logger.warning("job given back: the worker shuts down", extra={"job_id": str(running.job_id)})
-            self._later(lambda: self._return(running))
-            self._forget_job(index, running)
 
     def _return(self, running: Running) -> None:
         reason = "its worker was shut down"
@@ -91,7 +97,8 @@ class Enforcer:
     def _kill_late(self, index: int, running: Running) -> None:
         if running.pid == os.getpid():
             logger.error("a job is over its time limit, but this pool can't enforce it: run it on a prefork worker")
-            self._forget_job(index, running)
+            # Said once; the job stays in its slot, where it can still be asked to stop.
+            self._slots.write(index, running.token, running.begun, running.started, job_id=running.job_id)
             return
         self._kill(
             index,
@@ -102,10 +109,26 @@ class Enforcer:
 
     def _kill(self, index: int, running: Running, why: str, outcome: Callable[[Run], Outcome]) -> None:
         """End the process of a job; the pool replaces it, and `lost` returns the jobs behind it."""
-        if _kill_if(running.pid, lambda: self._slots.read(index) == running):
+        if self._end(index, running, lambda: self._record(running, outcome)):
             logger.error("job killed: %s", why, extra={"job_id": str(running.job_id)})
-            self._later(lambda: self._record(running, outcome))
+
+    def _end(self, index: int, running: Running, record: Callable[[], None]) -> bool:
+        """kill -9, unless the job ended a moment ago: its process stands still while that is decided.
+
+        What is to be recorded is noted before anyone can see the death. False: it was too late to kill.
+        """
+        try:
+            os.kill(running.pid, signal.SIGSTOP)
+            if self._slots.read(index) != running:
+                os.kill(running.pid, signal.SIGCONT)
+                return False
+            self._owed[running.token] = record
+            self._later(lambda: self.settle(running.token))
             self._forget_job(index, running)
+            os.kill(running.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        return True
 
     def _forget_job(self, index: int, running: Running) -> None:
         """How far the lease came is still to be read; that its current job is over is known."""
@@ -120,16 +143,3 @@ class Enforcer:
 def _signal(pid: int, number: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _kill_if(pid: int, still: Callable[[], bool]) -> bool:
-    """kill -9, unless what it is killed for ended a moment ago: the process stands still while that is decided."""
-    try:
-        os.kill(pid, signal.SIGSTOP)
-        if not still():
-            os.kill(pid, signal.SIGCONT)
-            return False
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
-    return True

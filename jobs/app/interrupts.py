@@ -62,14 +62,23 @@ def _soft_limit(number: int, frame: FrameType | None) -> None:
     if running.place.recorder.is_writing:
         signal.setitimer(signal.ITIMER_REAL, BUSY)
         return
-    running.interrupted = True
-    raise SoftTimeLimitExceeded(running.run.soft_time_limit)
+    _interrupt(running, SoftTimeLimitExceeded(running.run.soft_time_limit))
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:
     running = current()
     if running is None or not running.interruptible or not is_cancelled(running.place, running):
         return
-    if not running.place.recorder.is_writing:  # else the main process asks again in a moment
-        running.interrupted = True
-        raise JobCancelled
+    # A second exception would cut off the tidying up; in the middle of a write, the main process asks again soon.
+    if not running.asked_to_stop and not running.place.recorder.is_writing:
+        running.asked_to_stop = True
+        _interrupt(running, JobCancelled())
+
+
+def _interrupt(running: Current, error: Exception) -> None:
+    if running.cancel_coroutine is not None:
+        running.interruption = error
+        running.cancel_coroutine()
+        return
+    running.interrupted = True
+    raise error

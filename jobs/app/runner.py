@@ -4,6 +4,7 @@ import logging
 import socket
 from typing import Any
 
+from billiard.common import terminate_handler_fired
 from celery import Celery, states
 from celery.app.trace import TraceInfo, build_tracer
 from celery.exceptions import Retry
@@ -75,8 +76,10 @@ class Runner:
             if gave_in or (outcome.state != State.COMPLETED and is_cancelled(self._place, running)):
                 outcome = stopped(run)
             return outcome, traced
+        except JobCancelled:
+            return stopped(run), None
         except BaseException as error:
-            if isinstance(error, SystemExit) and self._place.slots.stopping:
+            if isinstance(error, SystemExit) and (terminate_handler_fired() or self._place.slots.stopping):
                 raise  # the worker's end, not the job's: its lease is taken back
             # SystemExit and MemoryError end the run, not the worker: the row must say what happened.
             logger.exception("job ended its process' control flow", extra={"job_id": str(run.id), "task": run.task})
@@ -137,7 +140,7 @@ def tidy_connections() -> None:
             continue
         if connection.in_atomic_block or not connection.get_autocommit() or connection.errors_occurred:
             # In an open block Django would keep the closed connection, and refuse the next job a new one.
-            connection.in_atomic_block = False
+            connection.in_atomic_block = connection.closed_in_transaction = False
             connection.close()
         else:
             connection.close_if_unusable_or_obsolete()

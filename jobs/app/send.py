@@ -29,6 +29,7 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
     if running is not None and options.get("task_id") == running.task_id:
         return _again(app, running, args, kwargs, options)
     options = _routed(app, name, args, kwargs, task, options)
+    options = {**options, **_site_limits(app, options)}
     job = new_job(app, name, args, kwargs, task, _with_family(app, _signalled(name, args, kwargs, options)))
     task_id = options.get("task_id") or str(job.id)
     if running is not None and running.following:
@@ -66,6 +67,16 @@ def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
         return options
     # The router drops options that are None, and None may be a wish: max_retries=None is no limit.
     return {**options, **app.amqp.router.route(dict(options), options.get("route_name") or name, args, kwargs, task)}
+
+
+def _site_limits(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
+    """Celery's `task_time_limit` and `task_soft_time_limit`, for tasks and calls that give none."""
+    names = {"time_limit": "task_time_limit", "soft_time_limit": "task_soft_time_limit"}
+    return {
+        name: app.conf[setting]
+        for name, setting in names.items()
+        if options.get(name) is None and app.conf[setting] is not None
+    }
 
 
 def _with_family(app: Celery, options: dict[str, Any]) -> dict[str, Any]:

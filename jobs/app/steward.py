@@ -55,18 +55,19 @@ class Steward(bootsteps.StartStopStep):
         self._register()
         self._thread = threading.Thread(target=self._serve, name="jobs-steward", daemon=True)
         self._thread.start()
-        signals.worker_shutting_down.connect(self._wind_down, weak=False)
+        threading.Thread(target=self._watch, name="jobs-limits", daemon=True).start()
+        signals.worker_shutting_down.connect(self.wind_down, weak=False)
         signals.worker_shutdown.connect(self._finish, sender=worker, weak=False)
 
     def stop(self, worker: Any) -> None:
-        self._wind_down()
+        self.wind_down()
 
-    def lost(self, token: UUID, reason: str) -> None:
+    def lost(self, token: UUID, reason: str, *, strike: bool = True) -> None:
         """A child ended while it carried a lease. Returns at once."""
         # Read now: the child's successor writes over its slot.
         begun = self.slots.begun(token)
         self._enforcer.forget(token)
-        self._later(lambda: self._lose(token, reason, begun))
+        self._later(lambda: self._lose(token, reason, begun, strike))
 
     def refuse(self, task: str, detail: str) -> None:
         """A message that is no carrier of ours. Returns at once."""
@@ -77,7 +78,7 @@ class Steward(bootsteps.StartStopStep):
             )
         )
 
-    def _wind_down(self, *_: Any, **__: Any) -> None:
+    def wind_down(self, *_: Any, **__: Any) -> None:
         self.stopping = self.slots.stopping = True
         self._grace_ends = min(self._grace_ends, time.monotonic() + jobs_settings().shutdown_grace)
         self._work.put(self._beat)
@@ -103,14 +104,22 @@ class Steward(bootsteps.StartStopStep):
             except Exception:
                 # Whatever it was, heartbeats go on; what was not written, the dispatcher's sweep finds.
                 logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
-            self._enforcer.limits()
-            if time.monotonic() >= self._grace_ends:
-                self._enforcer.give_back()
             if time.monotonic() >= cancels_at:
                 cancels_at = time.monotonic() + CANCELS
                 self._work.put(self._enforcer.cancels)
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)
+
+    def _watch(self) -> None:
+        """Apart from the books: a time limit must not wait for a database that is away."""
+        while True:
+            time.sleep(LOOK)
+            try:
+                self._enforcer.limits()
+                if time.monotonic() >= self._grace_ends:
+                    self._enforcer.give_back()
+            except Exception:
+                logger.exception("time limits could not be looked at")
 
     def _beat(self) -> bool:
         try:
@@ -121,8 +130,9 @@ class Steward(bootsteps.StartStopStep):
         except psycopg.Error as error:
             logger.warning("heartbeat not written, trying again: %s", str(error).strip())
             return False
-        while self._undone:
-            self._work.put(self._undone.pop())
+        undone, self._undone = self._undone, []
+        for work in undone:
+            self._work.put(work)
         return True
 
     def _register(self) -> None:
@@ -142,8 +152,9 @@ class Steward(bootsteps.StartStopStep):
                 time.sleep(pause)
                 pause = min(5.0, pause * 2)
 
-    def _lose(self, token: UUID, reason: str, begun: int | None) -> None:
-        maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason)
+    def _lose(self, token: UUID, reason: str, begun: int | None, strike: bool) -> None:
+        self._enforcer.settle(token)
+        maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason, strike=strike)
 
     def _later(self, work: Callable[[], None]) -> None:
         self._work.put(lambda: self._insist(work))
@@ -152,7 +163,7 @@ class Steward(bootsteps.StartStopStep):
         """Do it now, or after the next heartbeat: no sweep takes back what a live worker has won."""
         try:
             work()
-        except psycopg.OperationalError:
+        except psycopg.Error:
             self._undone.append(lambda: self._insist(work))
             raise
 

@@ -1,6 +1,7 @@
 """Operator verbs: each takes the actor, checks by its statement's guard, and writes its audit entry with the change."""
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -68,11 +69,21 @@ def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:
     )
 
 
+def client_address(text: str | None) -> str | None:
+    """An IP address as the audit keeps it; None for a server behind a Unix socket, which knows none."""
+    try:
+        return str(ip_address((text or "").partition("%")[0]))  # PostgreSQL knows no zones
+    except ValueError:
+        return None
+
+
 def _moved(name: str, **params: Any) -> list[UUID]:
     return [row[0] for row in _rows(name, **params)]
 
 
 def _rows(name: str, **params: Any) -> list[tuple]:
+    if "ip" in params:
+        params["ip"] = client_address(params["ip"])
     with connections[jobs_alias()].cursor() as cursor:
         cursor.execute(statement(name), params)
         return cursor.fetchall()

@@ -56,7 +56,7 @@ class Slots:
 
     def read(self, index: int) -> Running | None:
         token, pid, begun, job, started, limit = _SLOT.unpack_from(self._memory, self._at(index))
-        if job == _NOBODY:
+        if job == _NOBODY or not pid:  # half a write of the child's
             return None
         return Running(UUID(bytes=token), pid, begun, UUID(bytes=job), started, limit)
 

@@ -14,7 +14,7 @@ from tests.support.wait import wait_until
 
 @pytest.fixture
 def working(fleet: Fleet) -> Fleet:
-    fleet.environment["JOBS_CANCEL_GRACE"] = "2"
+    fleet.environment["JOBS_CANCEL_GRACE"] = "4"
     fleet.dispatcher()
     fleet.worker(slots=1)
     return fleet

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from jobs.models import Attempt, Job, Lease
 from tests.support.fleet import Fleet
-from tests.support.tasks import mark, obey, stubborn
+from tests.support.tasks import mark, obey, stubborn, waits
 from tests.support.wait import wait_until
 
 
@@ -60,6 +60,19 @@ def test_a_kill_within_a_carrier_costs_its_neighbours_nothing(working: Fleet, tm
         assert ended(job_id).state == "completed"
     runs = ledger.read_text().split()
     assert sorted(runs.count(job_id) for job_id in [*before, slow, *after]) == [1] * 41
+
+
+def test_the_soft_limit_reaches_a_coroutine(working: Fleet, tmp_path: Path) -> None:
+    job = ended(waits.apply_async([str(tmp_path / "tidied")], soft_time_limit=0.5, max_retries=0).id)
+    assert (job.state, job.error) == ("dead_letter", "SoftTimeLimitExceeded: SoftTimeLimitExceeded(0.5,)")
+    assert (tmp_path / "tidied").exists()
+
+
+def test_a_limit_of_celerys_pool_does_not_kill_a_whole_message(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.dispatcher()
+    fleet.worker("--time-limit=1", "--soft-time-limit=1", slots=1)
+    job = ended(mark.delay(str(tmp_path / "ledger"), 2.5).id)
+    assert (job.state, job.attempt) == ("completed", 1)
 
 
 def test_a_site_wide_limit_binds_jobs_that_name_none(fleet: Fleet) -> None:

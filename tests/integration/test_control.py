@@ -65,3 +65,9 @@ def test_a_new_life_forgets_the_wish_to_cancel(link: Link) -> None:
     link.rows("lose", token=token, won=True, strike=True, begun=None, reason="x", poison_after=1, poison_error="x")
     assert requeue([job_id], actor="ada") == [job_id]
     assert row(job_id).cancel_requested_at is None
+
+
+@pytest.mark.parametrize("address", ["", "fe80::1%eth0", None])
+def test_an_address_that_the_database_has_no_word_for_stops_nobody(link: Link, address: str | None) -> None:
+    job_id = new_job()
+    assert cancel([job_id], actor="ada", ip=address).now == [job_id]

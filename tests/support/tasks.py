@@ -1,5 +1,6 @@
 """Tasks for the tests; they leave their traces in files, outside the database under test."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -81,6 +82,15 @@ def interrupted(started, tidied):
     Path(started).touch()
     try:
         time.sleep(60)
+    finally:
+        time.sleep(1.2)  # longer than the worker waits before it looks again
+        Path(tidied).touch()
+
+
+@shared_task
+async def waits(tidied):
+    try:
+        await asyncio.sleep(60)
     finally:
         Path(tidied).touch()
 

@@ -4,7 +4,7 @@ WITH plan AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tokens)s::uuid[]) WITH ORDINALITY AS plan (id, token, place)
 ), moved AS (
     UPDATE jobs_job AS job
-       SET state = 'dispatched', lease = plan.token, attempt = job.attempt + 1, updated_at = clock_timestamp()
+       SET state = 'dispatched', lease = plan.token, attempt = job.attempt + 1, started_at = NULL, updated_at = clock_timestamp()
       FROM plan
      WHERE job.id = plan.id AND job.state = 'pending'
     RETURNING plan.token, plan.place, job.id, job.task, job.args, job.kwargs, job.options, job.attempt, job.retries, job.max_retries,
