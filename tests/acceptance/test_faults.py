@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from jobs.models import Attempt, Job, Lease
 from tests.support.fleet import Fleet, Valkey, children, kill
@@ -36,6 +37,25 @@ def completed() -> int:
 def until_the_middle() -> None:
     wait_until(lambda: completed() >= MIDDLE, within=60, what=f"{MIDDLE} jobs completed")
     assert completed() < JOBS - MIDDLE, "the fault would come too late to matter"
+
+
+def frozen_at_work(worker: subprocess.Popen) -> bool:
+    """Stop the worker with all its children; if no job is in its hands just then, let it go on."""
+    os.killpg(worker.pid, signal.SIGSTOP)
+    wait_until(lambda: not statements_under_way(), what="what was sent before to be done")
+    if Job.objects.filter(lease__in=Lease.objects.filter(won_at__isnull=False).values("token")).exists():
+        return True
+    os.killpg(worker.pid, signal.SIGCONT)
+    return False
+
+
+def statements_under_way() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity"
+            " WHERE application_name LIKE 'jobs worker%' AND state = 'active')"
+        )
+        return cursor.fetchone()[0]
 
 
 def until_all_end() -> None:
@@ -74,6 +94,7 @@ def test_a_killed_worker_is_replaced_and_its_jobs_run_again(fleet: Fleet, ledger
     worker = fleet.worker()
     submit(ledger)
     until_the_middle()
+    wait_until(lambda: frozen_at_work(worker), what="the worker in the middle of a lease")
     kill(worker)
     fleet.worker()
     until_all_end()
