@@ -1,7 +1,6 @@
 """Room 1: turn a call into a row, in the caller's transaction."""
 
 import asyncio
-import json
 import logging
 import re
 import threading
@@ -221,10 +220,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def parameters(job: NewJob) -> dict[str, Any]:
     return {**{name: getattr(job, name) for name in _COLUMNS}, "aging_us": jobs_settings().aging * 1_000_000}
-
-
-def tags_of(text: str | None) -> dict[str, str]:
-    return json.loads(text) if text else {}
 
 
 _loop_link = Link("jobs enqueue")

@@ -10,12 +10,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from tests.support.fleet import free_port
+from tests.support.wait import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc for processes that were left behind")
@@ -113,21 +116,21 @@ def test_up_starts_everything_guards_it_and_stops_without_a_trace(site: Site) ->
     assert site.get("/api/health") == 200
 
     # Flower answers nobody without the password.
-    until(lambda: site.get("/", port=site.flower_port, user=f"admin:{password}") == 200)
+    wait_until(lambda: site.get("/", port=site.flower_port, user=f"admin:{password}") == 200)
     assert site.get("/", port=site.flower_port) == 401
 
     # One that dies comes back; so does an engine.
     for part in ("manage.py dispatch", "valkey-server"):
         before = site.pid_of(part)
         os.kill(before, signal.SIGKILL)
-        until(lambda part=part, before=before: site.pid_of(part) not in (0, before))
+        wait_until(lambda part=part, before=before: site.pid_of(part) not in (0, before))
 
     second = subprocess.run(site.command(), env=site.environment, capture_output=True, text=True)
     assert second.returncode == 1
     assert re.fullmatch(r"Already running here, pid \d+: stop it with .*\n", second.stderr)
 
     assert site.stop() < 20
-    until(lambda: not site.pids())
+    wait_until(lambda: not site.pids())
 
 
 def test_up_starts_again_after_any_kill_and_leaves_no_orphan(site: Site) -> None:
@@ -144,7 +147,7 @@ def test_up_starts_again_after_any_kill_and_leaves_no_orphan(site: Site) -> None
     site.start()
     assert site.get("/api/health") == 200
     assert site.stop() < 20
-    until(lambda: not site.pids())
+    wait_until(lambda: not site.pids())
 
 
 def test_up_embeds_nothing_where_a_database_and_a_broker_are_given(site: Site) -> None:
@@ -159,7 +162,7 @@ def test_up_embeds_nothing_where_a_database_and_a_broker_are_given(site: Site) -
     assert not (site.home / "postgres").exists()
     assert not site.pid_of("valkey-server")
     assert site.stop() < 20
-    until(lambda: not site.pids())
+    wait_until(lambda: not site.pids())
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP DATABASE given WITH (FORCE)")
 
@@ -205,15 +208,3 @@ def refusal(site: Site, code: int, command: str = "") -> str:
     ended = subprocess.run(arguments, env=site.environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == code, ended.stdout + ended.stderr
     return ended.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.1)
