@@ -2,11 +2,17 @@
 
 from typing import Any
 
+from celery import current_app
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from .conf import jobs_settings
+
+HINT = (
+    "Remove it. In tests, use run_jobs() and assert_enqueued() of jobs.testing; "
+    "task.apply() runs one task at once, without a job."
+)
 
 
 @register()
@@ -16,6 +22,13 @@ def settings_are_sound(**_: Any) -> list[CheckMessage]:
     except ImproperlyConfigured as problems:
         return [Error(problem, id="jobs.E001") for problem in str(problems).splitlines()]
     return []
+
+
+@register()
+def tasks_are_not_eager(**_: Any) -> list[CheckMessage]:
+    if not current_app.conf.task_always_eager:
+        return []
+    return [Error("CELERY_TASK_ALWAYS_EAGER is on: no call would become a job.", hint=HINT, id="jobs.E003")]
 
 
 @register()

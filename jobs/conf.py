@@ -15,6 +15,9 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+CENTURY = 100 * 365.25 * 86_400.0
+"""Seconds. What lies further ahead overflows somewhere between Python and PostgreSQL."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobsSettings:
@@ -36,6 +39,18 @@ class JobsSettings:
     """Factor from one retry's delay to the next."""
     retry_backoff_max: float = 86_400.0
     """Longest delay before a retry, seconds."""
+    retry_jitter: float = 0.2
+    """Share by which a retry's delay is spread: 0.2 is ±20 %."""
+    retry_for: float = 0.0
+    """Seconds from the call after which no retry begins, for tasks and calls that give no retry_for; 0 is no limit."""
+    retry_after_max: float = 86_400.0
+    """Longest wait that an exception's Retry-After may ask for, seconds."""
+    reject_delay: float = 1.0
+    """Seconds before a job runs again that its task gave back with Reject(requeue=True)."""
+    unknown_task_retries: int = 5
+    """Further starts of a job whose task its worker does not know; a deployment may bring it meanwhile."""
+    unknown_task_delay: float = 10.0
+    """Seconds before the first of them; each further one waits JOBS_RETRY_BACKOFF times as long."""
     aging: int = 360
     """Seconds of waiting that weigh as much as one point of priority, for new queues."""
     max_payload: int = 1_048_576
@@ -64,6 +79,18 @@ class JobsSettings:
     """Seconds without a heartbeat after which a worker is presumed dead."""
     poison_after: int = 3
     """Losses while travelling alone after which a job is a dead letter."""
+    completed_days: int = 7
+    """Days after which completed, failed, cancelled and expired jobs are deleted; 0 keeps them for ever."""
+    dead_letter_days: int = 30
+    """Days after which dead letters are deleted, unless their queue says otherwise; 0 keeps them for ever."""
+    dead_letter_cap: int = 1000
+    """Dead letters that a queue keeps, the newest, unless it says otherwise; 0 keeps them all."""
+    slow_job_threshold: float = 60.0
+    """Seconds after which a job that still runs is logged, once; 0 is never."""
+    max_jobs_per_child: int = 1000
+    """Jobs after which a worker's child process is replaced, between two messages and at the age of 5 s; 0 is never."""
+    max_memory_per_child: int = 0
+    """KiB of memory after whose use a worker's child process is replaced, between two messages; 0 is no limit."""
 
     def problems(self) -> list[str]:
         found = []
@@ -77,19 +104,47 @@ class JobsSettings:
         for name in _ABOVE_ZERO:
             if not 0 < getattr(self, name) < math.inf:
                 found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected a number above 0.")
-        for name in ("default_max_retries", "retry_delay", "carrier_seconds", "carrier_budget", "progress_interval"):
+        for name in _NOT_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected 0 or more.")
+        for name in ("retry_backoff_max", "retry_after_max", "reject_delay", "unknown_task_delay", "retry_for"):
+            if CENTURY < getattr(self, name) < math.inf:
+                found.append(f"JOBS_{name.upper()} is {getattr(self, name):g} s; expected at most a hundred years.")
+        if not self.retry_backoff >= 1:
+            found.append(f"JOBS_RETRY_BACKOFF is {self.retry_backoff}; expected 1 or more.")
+        if not 0 <= self.retry_jitter <= 1:
+            found.append(f"JOBS_RETRY_JITTER is {self.retry_jitter}; expected 0 to 1, a share of the delay.")
         if self.aging > 10**9:
             found.append(f"JOBS_AGING is {self.aging} s; expected at most 10⁹, which is strict priority.")
         if not self.default_queue:
             found.append("JOBS_DEFAULT_QUEUE is empty; expected the name of a queue.")
+        for name in ("completed_days", "dead_letter_days", "dead_letter_cap"):
+            if not 0 <= getattr(self, name) <= 1_000_000:
+                found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected 0 to 1,000,000.")
         for name in ("carrier_max", "poison_after"):
             if getattr(self, name) < 1:
                 found.append(f"JOBS_{name.upper()} is {getattr(self, name)}; expected at least 1.")
         return found
 
 
+_NOT_NEGATIVE = (
+    "default_max_retries",
+    "retry_delay",
+    "retry_for",
+    "retry_after_max",
+    "reject_delay",
+    "unknown_task_retries",
+    "unknown_task_delay",
+    "carrier_seconds",
+    "carrier_budget",
+    "progress_interval",
+    "timeout",
+    "cancel_grace",
+    "shutdown_grace",
+    "slow_job_threshold",
+    "max_jobs_per_child",
+    "max_memory_per_child",
+)
 _ABOVE_ZERO = (
     "poll_interval",
     "dispatch_timeout",

@@ -1,29 +1,116 @@
 """Decisions as pure functions: no database, no Celery, no clock and no dice of their own."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from .states import End, State
 
 PRIORITIES = {"low": 0, "normal": 10, "high": 20, "critical": 30}
 
+T = TypeVar("T")
 
-def retry_delay(retry: int, *, base: float, factor: float, cap: float, jitter: float) -> float:
-    """Seconds before retry 1, 2, …: min(cap, base × factorʳ⁻¹), spread by ±20 %; `jitter` is in [0, 1]."""
+
+def retry_delay(retry: int, *, base: float, factor: float, cap: float, spread: float, dice: float) -> float:
+    """Seconds before retry 1, 2, …: min(cap, base × factorʳ⁻¹), spread by ± that share; `dice` is in [0, 1]."""
     try:
         raw = base * factor ** (retry - 1)
     except OverflowError:
         raw = math.inf
-    return min(cap, raw) * (0.8 + 0.4 * jitter)
+    return min(cap, raw) * (1 - spread + 2 * spread * dice)
 
 
 def may_retry(retries: int, max_retries: int | None) -> bool:
     """Whether another retry is allowed after `retries` spent ones; None is no limit."""
     return max_retries is None or retries < max_retries
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRule:
+    """How one kind of failure is retried: seconds before the first retry, growth, longest wait, how often."""
+
+    delay: float
+    backoff: float
+    backoff_max: float
+    max_retries: int | None
+
+
+class Verdict(NamedTuple):
+    """Seconds until the next retry; None: the failure is final, `why` if it is not the count alone that says so."""
+
+    delay: float | None
+    why: str = ""
+
+
+def judge_failure(
+    retries: int,
+    rule: RetryRule,
+    *,
+    now: datetime,
+    until: datetime | None,
+    least: float = 0.0,
+    spread: float,
+    dice: float,
+) -> Verdict:
+    """Whether a failure is retried after `retries` spent ones: not before `least` seconds, and none after `until`."""
+    if not may_retry(retries, rule.max_retries):
+        return Verdict(None)
+    delay = retry_delay(
+        retries + 1, base=rule.delay, factor=rule.backoff, cap=rule.backoff_max, spread=spread, dice=dice
+    )
+    return in_time(max(least, delay), now=now, until=until)
+
+
+def in_time(delay: float, *, now: datetime, until: datetime | None) -> Verdict:
+    """The delay, unless a retry after so many seconds would begin after `until`."""
+    if until is None or delay <= (until - now).total_seconds():
+        return Verdict(delay)
+    end = until.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return Verdict(None, f"not retried: its time for retries (retry_for) ends at {end} UTC")
+
+
+def nearest(error: BaseException, rules: Mapping[type, T]) -> T | None:
+    """What the rules say of an exception; the rule of its most specific class holds."""
+    return next((rules[kind] for kind in type(error).__mro__ if kind in rules), None)
+
+
+def seconds_to_wait(value: object, now: datetime) -> float:
+    """A `Retry-After` as seconds from now, 0 if it is past: a number, its text, a timedelta, a datetime, an HTTP date.
+
+    A datetime without a zone is UTC. Raises ValueError for anything else.
+    """
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, datetime):
+        seconds = _from(now, value)
+    elif isinstance(value, int | float | str) and not isinstance(value, bool):
+        seconds = _number_or_date(value, now)
+    else:
+        raise ValueError(f"{value!r:.80} is no time to wait")
+    if math.isnan(seconds):
+        raise ValueError(f"{value!r:.80} is no time to wait")
+    return max(0.0, seconds)
+
+
+def _number_or_date(value: float | str, now: datetime) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if isinstance(value, int) and value > 0 else 0.0
+    except ValueError:
+        pass
+    try:
+        return _from(now, parsedate_to_datetime(str(value)))
+    except (TypeError, ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"{value!r:.80} is no time to wait") from error
+
+
+def _from(now: datetime, moment: datetime) -> float:
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now).total_seconds()
 
 
 @dataclass(slots=True)
@@ -47,17 +134,25 @@ class Outcome:
     args: str | None = None
     kwargs: str | None = None
     progress: str | None = None
+    children: str | None = None
+    """JSON: results of the jobs it called, as Celery lists them."""
     next_jobs: Sequence[Any] = ()
     """Jobs to insert in the transaction that records this outcome."""
+    next_chords: Sequence[Any] = ()
+    """Chords to insert before them."""
+    in_chord: bool = False
+    """Whether the job is a member of a chord."""
+    committed: bool = False
+    """On record already, by the task's own transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A pending job as the dispatcher sees it; `was_lost` means an earlier start of it ended without an outcome."""
+    """A pending job as the dispatcher sees it; `alone`: it was lost before, or its loss would be final."""
 
     id: UUID
     task: str
-    was_lost: bool = False
+    alone: bool = False
 
 
 def plan_carriers(
@@ -71,7 +166,7 @@ def plan_carriers(
     """Group the front of a queue, in order, into at most `room` carriers.
 
     Jobs share a carrier while their expected durations (seconds, None = unknown) sum to at most `target` and they
-    are spread over the room there is; slow, unknown and once lost jobs travel alone.
+    are spread over the room there is; slow and unknown ones travel alone, and those that must.
     """
     share = min(most, max(1, math.ceil(len(front) / max(1, room))))
     carriers: list[list[Candidate]] = []
@@ -79,7 +174,7 @@ def plan_carriers(
         return carriers
     load = math.inf
     for job in front:
-        seconds = math.inf if job.was_lost else _known(expected(job.task))
+        seconds = math.inf if job.alone else _known(expected(job.task))
         if not carriers or load + seconds > target or len(carriers[-1]) >= share:
             if len(carriers) == room:
                 break

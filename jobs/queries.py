@@ -15,8 +15,8 @@ from django.db.models.functions import Now
 
 from .conf import jobs_settings
 from .engine.dispatch import LOCK_FAMILY
-from .engine.enqueue import job_key
 from .engine.link import jobs_alias
+from .engine.newjob import job_key
 from .engine.sql import statement
 from .errors import InvalidJob, JobNotFound
 from .models import Attempt, Job, Worker
@@ -42,6 +42,14 @@ def find_job(job_id: UUID | str) -> Job:
     if job is None:
         raise JobNotFound(str(job_id)[:80])
     return job
+
+
+def find_jobs(term: str, task: str | None) -> dict[str, Any]:
+    """What a search among jobs of a task means to a filter: one job by its id, or else all of the task it names."""
+    try:
+        return {"ids": [find_job(term).pk]}
+    except JobNotFound:
+        return {"task": term} if task in (None, term) else {"ids": []}
 
 
 def status_of(job: Job) -> str:

@@ -24,6 +24,7 @@ class State(StrEnum):
 FINAL = frozenset({State.COMPLETED, State.FAILED, State.DEAD_LETTER, State.CANCELLED, State.EXPIRED})
 LIVE = frozenset(State) - FINAL
 LEASED = frozenset({State.DISPATCHED, State.RUNNING})
+WAITING = LIVE - LEASED
 
 
 class End(StrEnum):
@@ -60,20 +61,31 @@ DISPATCH = _move("dispatch", {State.PENDING}, State.DISPATCHED, "dispatcher")
 START = _move("start", {State.DISPATCHED}, State.RUNNING, "worker")
 COMPLETE = _move("complete", LEASED, State.COMPLETED, "worker")
 RETRY = _move("retry", LEASED, State.RETRYING, "worker")
+SNOOZE = _move("snooze", LEASED, State.SCHEDULED, "worker")
 FAIL = _move("fail", LEASED, State.FAILED, "worker")
 BURY = _move("bury", LEASED, State.DEAD_LETTER, "worker, reaper")
 RETURN = _move("return", LEASED, State.PENDING, "worker, reaper")
 CANCEL = _move("cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator")
 STOP = _move("stop", LEASED, State.CANCELLED, "worker, reaper")
+REPLACE = _move("replace", LEASED, State.BLOCKED, "worker")
+RELEASE = _move("release", {State.BLOCKED}, State.PENDING, "worker, dispatcher")
+POSTPONE = _move("postpone", {State.BLOCKED}, State.SCHEDULED, "worker, dispatcher")
 EXPIRE = _move("expire", {State.SCHEDULED, State.PENDING, State.RETRYING}, State.EXPIRED, "dispatcher")
 REQUEUE = _move("requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator")
+REOPEN = _move("reopen", REQUEUE.sources, State.BLOCKED, "operator")
+REQUEUE_LATER = _move("requeue later", REQUEUE.sources, State.SCHEDULED, "operator")
+ESCALATE = _move("escalate", {State.FAILED}, State.DEAD_LETTER, "operator")
+DISMISS = _move("dismiss", {State.DEAD_LETTER}, State.FAILED, "operator")
 
-TRANSITIONS = (PROMOTE, DISPATCH, START, COMPLETE, RETRY, FAIL, BURY, RETURN, CANCEL, STOP, EXPIRE, REQUEUE)
+TRANSITIONS = (
+    *(PROMOTE, DISPATCH, START, COMPLETE, RETRY, SNOOZE, FAIL, BURY, RETURN, REPLACE, RELEASE, POSTPONE),
+    *(CANCEL, STOP, EXPIRE, REQUEUE, REOPEN, REQUEUE_LATER, ESCALATE, DISMISS),
+)
 
 
 def diagram() -> str:
     """The table as a Mermaid state diagram, for the README."""
-    births = ["    [*] --> pending: enqueue", "    [*] --> scheduled: enqueue"]
+    births = [f"    [*] --> {state}: enqueue" for state in (State.PENDING, State.SCHEDULED, State.BLOCKED)]
     moves = [
         f"    {source} --> {move.target}: {move.name}"
         for move in TRANSITIONS

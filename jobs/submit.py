@@ -9,9 +9,12 @@ from uuid import UUID
 from celery import Celery, current_app
 from django.db import transaction
 
-from .engine.enqueue import job_key
+from .engine import requeue
 from .engine.link import jobs_alias
+from .engine.newjob import job_key
+from .engine.payload import encode
 from .errors import InvalidJob, UnknownTask
+from .models import Job
 from .wire import CARRIER
 
 
@@ -34,6 +37,26 @@ def submit(task: str, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None
     given = {name: value for name, value in options.items() if value is not None}
     with transaction.atomic(using=jobs_alias()):
         return job_key(found.apply_async(list(args), dict(kwargs or {}), **given).id)
+
+
+def resubmit(
+    job: Job,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    actor: str,
+    reason: str = "",
+    ip: str | None = None,
+) -> bool:
+    """Run a finished job again with other arguments, checked like those of a call; its audit entry keeps the old ones.
+
+    Returns whether it moved: it does not when it is live or has completed. Raises UnknownTask, BadArguments or
+    InvalidJob; nothing was written then.
+    """
+    check_arguments(find_task(job.task), args, kwargs)
+    new_args, new_kwargs = encode("args", list(args)), encode("kwargs", dict(kwargs))
+    with transaction.atomic(using=jobs_alias()):
+        return bool(requeue([job.pk], actor=actor, reason=reason, ip=ip, args=new_args, kwargs=new_kwargs))
 
 
 def find_task(name: str) -> Any:

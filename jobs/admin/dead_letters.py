@@ -18,6 +18,7 @@ class DeadLetterAdmin(JobAdmin):
     list_display = ("label", "error_line", "queue", "starts", "finished_ago", "worker")
     list_filter = (QueueFilter, TaskFilter)
     ordering = ("-finished_at",)
+    listed_states = (State.DEAD_LETTER, State.FAILED)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         return super().get_queryset(request).filter(state__in=[State.DEAD_LETTER, State.FAILED])

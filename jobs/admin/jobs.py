@@ -8,14 +8,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from ..engine.enqueue import job_key
+from ..engine.newjob import job_key
+from ..explain import explain
 from ..models import Attempt, Job
 from ..states import FINAL
 from .big_tables import BigTableAdmin, BigTableList
+from .edit import EditAdmin
 from .filters import QueueFilter, StateFilter, TaskFilter
 from .job_columns import JobColumns, attempt_row, flower_url
 from .notices import notices
-from .requeue import RequeueAdmin
 
 WIDE = ("args", "kwargs", "options", "result", "progress", "tags")
 """Columns that no list shows; each may hold a megabyte."""
@@ -65,7 +66,7 @@ class JobList(BigTableList):
 
 
 @admin.register(Job)
-class JobAdmin(JobColumns, RequeueAdmin, BigTableAdmin):
+class JobAdmin(JobColumns, EditAdmin, BigTableAdmin):
     list_display: tuple[str, ...] = (
         "label",
         "state_badge",
@@ -117,6 +118,8 @@ class JobAdmin(JobColumns, RequeueAdmin, BigTableAdmin):
         context |= {
             "attempts": [attempt_row(obj, attempt) for attempt in found],
             "flower_url": flower_url(obj),
+            "reasons": explain(obj),
+            "edit_url": reverse("admin:jobs_job_edit", args=[obj.pk]) if self.may_requeue(request, obj) else "",
             "requeue_url": reverse("admin:jobs_job_requeue", args=[obj.pk]) if self.may_requeue(request, obj) else "",
             "may_see_audit": request.user.has_perm("jobs.view_auditentry"),
         }

@@ -19,7 +19,7 @@ class QueueForm(forms.ModelForm):
     order = forms.ChoiceField(
         choices=[("aging", "By priority and waiting time"), ("strict", "By priority alone (low ones may wait long)")],
         widget=forms.RadioSelect,
-        help_text="Holds for jobs that become ready from now on.",
+        help_text="Jobs that wait already are ranked anew within seconds.",
     )
     aging = forms.IntegerField(
         label="Seconds per point",
@@ -31,7 +31,7 @@ class QueueForm(forms.ModelForm):
 
     class Meta:
         model = Queue
-        fields = ("paused_reason", "weight")
+        fields = ("paused_reason", "weight", "max_size", "dead_letter_cap", "dead_letter_days")
         widgets = {"paused_reason": forms.TextInput(attrs={"size": 60, "maxlength": 500})}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -18,14 +18,24 @@ from .queue_form import SECOND, QueueForm
 
 COUNTED = 10_000
 """Waiting jobs of one queue after which its count stops."""
-AUDITED = ("paused_at", "paused_reason", "aging_us", "weight")
+AUDITED = ("paused_at", "paused_reason", "aging_us", "weight", "max_size", "dead_letter_cap", "dead_letter_days")
 
 
 @admin.register(Queue)
 class QueueAdmin(admin.ModelAdmin):
     form = QueueForm
     list_display = ("name", "status", "waiting", "with_workers", "order", "weight")
-    fields = ("name", "paused", "paused_reason", "order", "aging", "weight")
+    fields = (
+        "name",
+        "paused",
+        "paused_reason",
+        "order",
+        "aging",
+        "weight",
+        "max_size",
+        "dead_letter_cap",
+        "dead_letter_days",
+    )
     readonly_fields = ("name",)
     search_fields = ("name",)
     ordering = ("name",)

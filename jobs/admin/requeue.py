@@ -1,4 +1,4 @@
-"""The one verb of the admin: run failed jobs again, from a list or from a job's page."""
+"""Run failed jobs again, from a list or from a job's page."""
 
 from uuid import UUID
 
@@ -11,12 +11,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 
 from .. import engine
+from ..engine import Request, bulk
+from ..errors import InvalidFilter
 from ..models import Job
 from ..states import REQUEUE
-from .big_tables import COUNTED
-from .operator import operator
+from .operator import REASON_LENGTH, operator, reason_of
+from .verbs import VerbsAdmin
 
-REASON_LENGTH = 500
+MOST = 100_000
+"""Jobs that one request requeues."""
 
 
 class ReasonForm(ActionForm):
@@ -25,11 +28,11 @@ class ReasonForm(ActionForm):
     )
 
 
-class RequeueAdmin(admin.ModelAdmin):
+class RequeueAdmin(VerbsAdmin):
     """Adds the action and the page's button for those who hold `jobs.requeue_job`."""
 
     action_form = ReasonForm
-    actions = ("requeue_selected",)
+    actions = ("requeue_selected", *VerbsAdmin.actions)
 
     def has_requeue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.requeue_job")
@@ -39,11 +42,20 @@ class RequeueAdmin(admin.ModelAdmin):
 
     @admin.action(description="Requeue selected %(verbose_name_plural)s", permissions=["requeue"])
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        ids = list(queryset.values_list("pk", flat=True)[: COUNTED + 1])
-        moved = _requeue(request, ids[:COUNTED])
-        more = f" There are more than {COUNTED:,}: requeue again for the rest." if len(ids) > COUNTED else ""
-        level = messages.SUCCESS if moved else messages.WARNING
-        self.message_user(request, said(len(moved), min(len(ids), COUNTED)) + more, level)
+        if request.POST.get("select_across") != "1":
+            ids = list(queryset.values_list("pk", flat=True))
+            moved = len(_requeue(request, ids))
+            self.message_user(request, said(moved, len(ids)), messages.SUCCESS if moved else messages.WARNING)
+            return
+        ask = Request(**operator(request), reason=reason_of(request), most=MOST)
+        try:
+            done = bulk.requeue(self.chosen(request, queryset, REQUEUE.sources), ask)
+        except InvalidFilter as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return
+        more = f" There are more than {MOST:,}: requeue again for the rest." if done.count > MOST else ""
+        level = messages.SUCCESS if done.moved else messages.WARNING
+        self.message_user(request, said(done.moved, min(done.count, MOST)) + more, level)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.requeue_view)
@@ -68,5 +80,4 @@ def said(moved: int, asked: int) -> str:
 
 
 def _requeue(request: HttpRequest, ids: list[UUID]) -> list[UUID]:
-    reason = " ".join(request.POST.get("reason", "").replace("\x00", "").split())[:REASON_LENGTH]
-    return engine.requeue(ids, reason=reason, **operator(request)) if ids else []
+    return engine.requeue(ids, reason=reason_of(request), **operator(request)) if ids else []

@@ -1,5 +1,6 @@
 """Submit a job and look at one."""
 
+from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -8,12 +9,15 @@ from ninja import Router, Status
 
 from .. import queries
 from ..engine import cancel, requeue
+from ..engine.newjob import new_id
+from ..explain import explain
 from ..submit import submit
 from . import schemas
 from .problems import Refused
 
 router = Router(tags=["jobs"])
-CREATED = {201: schemas.Job, 401: schemas.Problem, 413: schemas.Problem, 422: schemas.Problem}
+REFUSALS = dict.fromkeys((401, 409, 413, 422, 429), schemas.Problem)
+CREATED = {200: schemas.Job, 201: schemas.Job, **REFUSALS}
 CANCELLED = {200: schemas.Cancelled, 202: schemas.Cancelled}
 RETRIED = {200: schemas.Retried, 409: schemas.Problem}
 FOUND = {401: schemas.Problem, 404: schemas.Problem}
@@ -22,7 +26,8 @@ FOUND = {401: schemas.Problem, 404: schemas.Problem}
 @router.post("", response=CREATED, operation_id="create_job")
 @router.post("/submit", response=CREATED, operation_id="submit_job")
 def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.SubmitJob) -> Status:
-    """Create one job of a registered task; it is committed when this answers."""
+    """Create one job of a registered task; it is committed when this answers. 200: another job has its unique key."""
+    new = new_id()
     job_id = submit(
         job.task,
         job.args,
@@ -33,14 +38,22 @@ def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.Submit
         eta=job.run_at,
         expires=job.expires,
         max_retries=job.max_retries,
+        retry_delay=job.retry_delay,
+        retry_backoff=job.retry_backoff,
+        retry_backoff_max=job.retry_backoff_max,
+        retry_for=job.retry_for,
         time_limit=job.timeout,
         shadow=job.name,
+        task_id=str(new),
+        unique_key=job.unique_key,
+        unique_for=job.unique_for,
+        on_conflict=job.on_conflict,
         tags=job.tags,
         reference=job.reference and (job.reference.type, job.reference.id),
         created_by=request.auth,
     )
     response["Location"] = reverse("jobs_api:get_job", args=[job_id])
-    return Status(201, queries.describe(queries.find_job(job_id)))
+    return Status(201 if job_id == new else 200, queries.describe(queries.find_job(job_id)))
 
 
 @router.get("/{job_id}", response={200: schemas.Job, **FOUND})
@@ -59,6 +72,13 @@ def get_status(request: HttpRequest, job_id: str) -> dict[str, Any]:
 def get_result(request: HttpRequest, job_id: str) -> dict[str, Any]:
     """How one job ended; before that, `result` is null."""
     return queries.result(queries.find_job(job_id))
+
+
+@router.get("/{job_id}/explain", response={200: schemas.Explained, **FOUND})
+def explain_job(request: HttpRequest, job_id: str) -> dict[str, Any]:
+    """Why one job is not running, what to see to first at the front."""
+    job = queries.find_job(job_id)
+    return {"job_id": job.pk, "state": job.state, "reasons": [asdict(reason) for reason in explain(job)]}
 
 
 @router.post("/{job_id}/cancel", response={**CANCELLED, **FOUND})

@@ -13,7 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from ..errors import InvalidJob, JobNotFound, UnknownTask
+from ..errors import DuplicateJob, InvalidJob, JobNotFound, QueueFull, UniqueBusy, UnknownTask
 from ..submit import BadArguments
 from .auth import challenge
 from .schemas import NOT_YET, SubmitJob
@@ -105,6 +105,18 @@ def _unknown_task(request: HttpRequest, error: UnknownTask) -> HttpResponse:
     return respond(422, "unknown_task", str(error), errors=[("/task", str(error))])
 
 
+def _queue_full(request: HttpRequest, error: QueueFull) -> HttpResponse:
+    return respond(429, "queue_full", str(error), headers={"Retry-After": "10"})
+
+
+def _duplicate(request: HttpRequest, error: DuplicateJob) -> HttpResponse:
+    return respond(409, "duplicate_job", str(error))
+
+
+def _unique_busy(request: HttpRequest, error: UniqueBusy) -> HttpResponse:
+    return respond(409, "unique_key_busy", str(error), headers={"Retry-After": "1"})
+
+
 def _bad_arguments(request: HttpRequest, error: BadArguments) -> HttpResponse:
     return respond(422, "bad_arguments", str(error), errors=[(f"/{error.field}", str(error))])
 
@@ -161,6 +173,9 @@ HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     InvalidJob: _invalid_job,
     UnknownTask: _unknown_task,
     BadArguments: _bad_arguments,
+    QueueFull: _queue_full,
+    DuplicateJob: _duplicate,
+    UniqueBusy: _unique_busy,
     ValidationError: _invalid_body,
     RequestDataTooBig: _too_big,
     UnreadablePostError: _broken_off,

@@ -1,7 +1,7 @@
 """What the API takes and gives."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -17,18 +17,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from ..engine.enqueue import priority_number
+from ..engine.newjob import priority_number
 from ..policy import PRIORITIES
 
 FURTHEST = 315_360_000
 """Seconds, ten years: how far ahead a job may be planned."""
 
 NOT_YET = {
-    "unique_key": "Not supported yet: the platform does not look for twins, so every call makes a job.",
-    "on_conflict": "Not supported yet, like unique_key.",
     "depends_on": "Not supported yet: let the first task call the next one, or use a chain.",
-    "retry_delay": "Not supported yet: the delay before a retry is JOBS_RETRY_DELAY or the task's own.",
-    "retry_backoff": "Not supported yet: the growth of delays is JOBS_RETRY_BACKOFF or the task's own.",
 }
 """Fields of the contract that are refused, because ignoring them would be a lie."""
 
@@ -100,8 +96,22 @@ class SubmitJob(BaseModel):
     """Seconds, or the moment, after which the job is not started any more."""
     max_retries: Annotated[int, Field(strict=True, ge=0, le=10_000)] | None = None
     """Runs after the first one that failed."""
+    retry_delay: Seconds | None = None
+    """Seconds before the first of them."""
+    retry_backoff: Annotated[float, Field(strict=True, ge=1, le=1000)] | None = None
+    """Factor from one retry's delay to the next."""
+    retry_backoff_max: Seconds | None = None
+    """Longest delay before a retry, seconds."""
+    retry_for: Annotated[float, Field(strict=True, gt=0, le=FURTHEST)] | None = None
+    """Seconds from now after which no retry begins."""
     timeout: Annotated[float, Field(strict=True, gt=0, le=FURTHEST)] | None = None
     """Seconds one run may take before its process is killed."""
+    unique_key: Word | None = None
+    """At most one live job of the task holds this key."""
+    unique_for: Seconds | None = None
+    """Seconds that the key is held at least, also when the job is over by then."""
+    on_conflict: Literal["existing", "replace", "raise"] | None = None
+    """When another job holds the key: answer with it (the default), put this one in its place, or refuse with 409."""
     name: Label | None = None
     tags: dict[str, str] | None = None
     reference: Reference | None = None
@@ -131,6 +141,18 @@ class Cancelled(BaseModel):
 class Retried(BaseModel):
     job_id: UUID
     status: str
+
+
+class Reason(BaseModel):
+    code: str
+    text: str
+    advice: str
+
+
+class Explained(BaseModel):
+    job_id: UUID
+    state: str
+    reasons: list[Reason]
 
 
 class JobResult(BaseModel):

@@ -4,15 +4,20 @@ Nothing here imports models at import time: a project makes its app before Djang
 """
 
 import asyncio
-from functools import wraps
+from functools import cached_property, wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from celery import Celery, signals
+from celery._state import _task_stack
 
+from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
 from .current import current
+from .wishes import JobDiscarded, JobSnoozed
+
+__all__ = ["JobDiscarded", "JobSnoozed", "JobsCelery"]
 
 DEFAULTS = {
     "task_serializer": "json",
@@ -28,6 +33,7 @@ DEFAULTS = {
     # Early ack, no redelivery: the lease in the database is the only clock.
     "task_acks_late": False,
     "task_reject_on_worker_lost": False,
+    "worker_consumer": "jobs.app.consumer:JobsConsumer",
     "worker_prefetch_multiplier": 1,
     "worker_disable_rate_limits": True,
     "worker_lost_wait": 2.0,
@@ -69,19 +75,43 @@ class JobsCelery(Celery):
 
         return send(self, super().send_task, name, args, kwargs, options)
 
+    def producer_or_acquire(self, producer: Any = None) -> Any:
+        """What Celery wraps the calls of a group in: they are inserted together, and no broker is asked."""
+        from .gathering import gathering  # models are ready only after the app was made
+        from .send import publishing
+
+        if publishing.get() or self.conf.task_always_eager:
+            return super().producer_or_acquire(producer)
+        return gathering()
+
+    @cached_property
+    def GroupResult(self) -> Any:
+        return self.subclass_with_self("jobs.app.results:JobGroupResult", name="GroupResult")
+
+    @cached_property
+    def ResultSet(self) -> Any:
+        return self.subclass_with_self("jobs.app.results:JobResultSet", name="ResultSet")
+
     def _task_from_fun(self, fun: Any, name: Any = None, base: Any = None, **options: Any) -> Any:
         # A base class of the project's own may come straight from Celery: its messages must be refused all the same.
         if base is not None and not issubclass(base, self.Task) and options.get("Strategy") is None:
             options["Strategy"] = GUARD
         if iscoroutinefunction(fun):
+            if options.get("atomic"):
+                raise InvalidJob(
+                    f"Task {fun.__qualname__!r} is async, so it can't be atomic=True: asynchronous Django has no "
+                    "transactions. Make it a plain function, or call one with self.commit() in it by sync_to_async()."
+                )
             fun = _synchronous(fun)
-        return super()._task_from_fun(fun, name, base, **options)
+        options["dont_autoretry_for"] = _not_retried(options, base or self.Task)
+        return _atomic(super()._task_from_fun(fun, name, base, **options))
 
     def register_task(self, task: Any, **options: Any) -> Any:
         kind: Any = task if isinstance(task, type) else type(task)
         if not issubclass(kind, self.Task):
             kind.Strategy = GUARD
-        return super().register_task(task, **options)
+        options["dont_autoretry_for"] = _not_retried(options, kind)
+        return _atomic(super().register_task(task, **options))
 
     def _connection(self, url: str, *args: Any, **kwargs: Any) -> Any:
         scheme = str(url or "").split(":", 1)[0].split("+", 1)[0]
@@ -94,12 +124,32 @@ class JobsCelery(Celery):
         return super()._connection(url, *args, **kwargs)
 
 
+def _not_retried(options: dict[str, Any], base: Any) -> tuple[type[BaseException], ...]:
+    """What the platform doesn't retry, Celery's autoretry_for must not retry either."""
+    names = ("dont_autoretry_for", "no_retry_for")
+    return tuple(kind for name in names for kind in options.get(name) or getattr(base, name, None) or ())
+
+
 def _synchronous(fun: Any) -> Any:
     """An `async def` task as the function that Celery calls; its ORM calls use this thread's connection."""
 
     @wraps(fun)
     def run(*args: Any, **kwargs: Any) -> Any:
-        return async_to_sync(cancellable)(args, kwargs)
+        task = _task_stack.top
+        request = task.request_stack.top if task is not None else None
+        return async_to_sync(in_the_loop)(task, request, args, kwargs)
+
+    async def in_the_loop(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
+        # Celery keeps both by thread, and the loop has one of its own: `self.request` would be another's.
+        if task is None:
+            return await cancellable(args, kwargs)
+        _task_stack.push(task)
+        task.request_stack.push(request)
+        try:
+            return await cancellable(args, kwargs)
+        finally:
+            task.request_stack.pop()
+            _task_stack.pop()
 
     async def cancellable(args: Any, kwargs: Any) -> Any:
         # The loop runs in a thread of its own, where no signal raises: an interruption cancels the coroutine instead.
@@ -118,6 +168,25 @@ def _synchronous(fun: Any) -> Any:
             running.cancel_coroutine = None
 
     return run
+
+
+def _atomic(task: Any) -> Any:
+    """A task declared `atomic=True` runs as one block of `commit()`, what it returns is the block's result."""
+    body = task.run
+    if not getattr(task, "atomic", False) or hasattr(body, "__atomic__"):
+        return task
+
+    @wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from .commit import commit  # models are ready only after the app was made
+
+        with commit(task) as done:
+            done.result = body(*args, **kwargs)
+        return done.result
+
+    run.__atomic__ = True  # type: ignore[attr-defined]
+    task.run = run
+    return task
 
 
 def _carrier(*_: Any) -> None:

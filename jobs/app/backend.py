@@ -1,20 +1,25 @@
 """AsyncResult from the job row. Groups and untracked tasks keep django-celery-results' storage."""
 
 import time
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 from celery import states
 from celery.exceptions import TimeoutError as CeleryTimeout
 from django_celery_results.backends.database import DatabaseBackend
 from kombu.utils.json import dumps, loads
 
-from ..engine.enqueue import in_transaction, job_key
+from ..engine.enqueue import in_transaction
 from ..engine.link import Link, jobs_alias
+from ..engine.newjob import job_key
 from ..errors import InvalidJob, NotCommitted
 from ..models import Attempt, Job
-from ..states import State
+from ..states import FINAL, State
 from .current import current
 from .following import following
+from .gathering import foretell, size
+from .results import FIRST_POLL, LAST_POLL
 from .task import report
 
 CELERY_STATE = {
@@ -30,7 +35,6 @@ CELERY_STATE = {
     State.CANCELLED: states.REVOKED,
     State.EXPIRED: states.REVOKED,
 }
-FIRST_POLL, LAST_POLL = 0.002, 0.5  # seconds
 
 
 class JobBackend(DatabaseBackend):
@@ -41,9 +45,9 @@ class JobBackend(DatabaseBackend):
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         job = _rows().filter(pk=job_key(task_id)).first()
-        return super()._get_task_meta_for(task_id) if job is None else self._meta(task_id, job)
+        return super()._get_task_meta_for(task_id) if job is None else self._meta(task_id, job, _tracebacks([job]))
 
-    def _meta(self, task_id: str, job: Job) -> dict[str, Any]:
+    def _meta(self, task_id: str, job: Job, tracebacks: Mapping[UUID, str | None]) -> dict[str, Any]:
         status = CELERY_STATE[State(job.state)]
         # A job that waits or runs again keeps its last failure in the row; to Celery it has no result yet.
         result = loads(job.result) if job.result and status != states.PENDING else None
@@ -60,7 +64,7 @@ class JobBackend(DatabaseBackend):
             "status": status,
             "result": result,
             "traceback": None,
-            "children": [],
+            "children": loads(job.children) if job.children else [],
             "date_done": job.finished_at,
             "name": job.task,
             "worker": job.worker,
@@ -70,7 +74,7 @@ class JobBackend(DatabaseBackend):
             "kwargs": loads(job.kwargs),
         }
         if status in states.EXCEPTION_STATES:
-            meta["traceback"] = _traceback(job)
+            meta["traceback"] = tracebacks.get(job.pk)
         return self.meta_from_decoded(meta)
 
     def store_result(
@@ -98,7 +102,7 @@ class JobBackend(DatabaseBackend):
             super().mark_as_done(task_id, result, request, *args, **kwargs)
         else:
             # The work is done: what interrupts now must not make a failure of it.
-            running.interruptible = False
+            running.interruptible = running.interruptible and task_id != running.task_id
 
     def mark_as_failure(
         self,
@@ -111,7 +115,7 @@ class JobBackend(DatabaseBackend):
         **kwargs: Any,
     ) -> None:
         if current() is None:
-            if _rows().filter(pk=job_key(task_id)).exists():
+            if store_result and _rows().filter(pk=job_key(task_id)).exists():
                 return  # a stray message under a job's id says nothing about the job
             super().mark_as_failure(task_id, exc, traceback, request, store_result, call_errbacks, **kwargs)
         elif request is not None and call_errbacks and request.errbacks:
@@ -126,6 +130,11 @@ class JobBackend(DatabaseBackend):
         if not _rows().filter(pk=job_key(task_id)).exists():
             super().mark_as_revoked(task_id, *args, **kwargs)
 
+    def wait_for_pending(self, result: Any, *args: Any, **kwargs: Any) -> Any:
+        # Of a chain, only the first step is there to be seen.
+        self.refuse_uncommitted([node.id for node in result._parents()])
+        return super().wait_for_pending(result, *args, **kwargs)
+
     def wait_for(
         self,
         task_id: str,
@@ -136,7 +145,7 @@ class JobBackend(DatabaseBackend):
     ) -> dict[str, Any]:
         """Poll the row, from 2 ms to 500 ms apart. Raises NotCommitted for a job of the open transaction."""
         self._ensure_not_eager()
-        _refuse_uncommitted(task_id)
+        self.refuse_uncommitted([task_id])
         until = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL
         while True:
@@ -156,8 +165,49 @@ class JobBackend(DatabaseBackend):
         else:
             super()._forget(task_id)
 
-    def apply_chord(self, *args: Any, **kwargs: Any) -> None:
-        raise InvalidJob("Chords are not supported yet: use a chain, or a group and read its results.")
+    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:
+        """The body becomes blocked jobs, inserted with the header that Celery calls next."""
+        group_id, results = header_result_args
+        foretell(group_id, results, body)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        size(group_id, chord_size)
+
+    def on_chord_part_return(self, *_: Any, **__: Any) -> None:
+        """Members are counted where their outcomes are recorded."""
+
+    def states_of(self, task_ids: Collection[str]) -> dict[str, str]:
+        """Celery's state of each result, in one query; those of untracked tasks are asked for one by one."""
+        keys = {task_id: job_key(task_id) for task_id in task_ids}
+        seen = dict(_rows().filter(pk__in=keys.values()).values_list("pk", "state")) if keys else {}
+        return {
+            task_id: CELERY_STATE[State(seen[key])] if key in seen else self.get_state(task_id)
+            for task_id, key in keys.items()
+        }
+
+    def metas_of(self, task_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What `get_task_meta` says of each result, in one query for all, and one more if some have failed."""
+        keys = {task_id: job_key(task_id) for task_id in task_ids}
+        jobs = {job.pk: job for job in _rows().filter(pk__in=keys.values())} if keys else {}
+        tracebacks = _tracebacks(jobs.values())
+        return {
+            task_id: self._meta(task_id, jobs[key], tracebacks) if key in jobs else self.get_task_meta(task_id)
+            for task_id, key in keys.items()
+        }
+
+    def refuse_uncommitted(self, task_ids: Collection[str]) -> None:
+        """Raises NotCommitted: inside a transaction, jobs that only this connection sees never end while it waits."""
+        if not task_ids or not in_transaction():
+            return
+        keys = [job_key(task_id) for task_id in task_ids]
+        seen = set(_rows().filter(pk__in=keys).exclude(state__in=FINAL).values_list("pk", flat=True))
+        seen -= {row[0] for row in _reader.rows("committed", ids=list(seen))}
+        for task_id, key in zip(task_ids, keys, strict=True):
+            if key in seen:
+                raise NotCommitted(
+                    f"Job {task_id} was enqueued in the transaction that is still open: no worker sees it before the "
+                    "commit. Wait for its result after the atomic block; in a test, run_jobs() of jobs.testing runs it."
+                )
 
 
 _reader = Link("jobs results")
@@ -174,16 +224,14 @@ def _live(job: Job) -> tuple[str, Any]:
     return states.STARTED, {"hostname": job.worker, **progress}
 
 
-def _traceback(job: Job) -> str | None:
-    attempts = Attempt.objects.using(jobs_alias()).filter(job_id=job.pk, epoch=job.epoch)
-    return attempts.order_by("-number").values_list("traceback", flat=True).first()
-
-
-def _refuse_uncommitted(task_id: str) -> None:
-    """Inside a transaction, a job that only this connection sees can never finish while it waits."""
-    key = job_key(task_id)
-    if in_transaction() and _rows().filter(pk=key).exists() and not _reader.rows("exists", id=key)[0][0]:
-        raise NotCommitted(
-            f"Job {task_id} was enqueued in the transaction that is still open: no worker sees it before the commit. "
-            "Wait for its result after the atomic block."
-        )
+def _tracebacks(jobs: Iterable[Job]) -> dict[UUID, str | None]:
+    """The latest traceback of each job that failed, in one query."""
+    epochs = {job.pk: job.epoch for job in jobs if CELERY_STATE[State(job.state)] in states.EXCEPTION_STATES}
+    if not epochs:
+        return {}
+    attempts = Attempt.objects.using(jobs_alias()).filter(job_id__in=epochs).order_by("number")
+    return {
+        job_id: traceback
+        for job_id, epoch, traceback in attempts.values_list("job_id", "epoch", "traceback")
+        if epoch == epochs[job_id]
+    }

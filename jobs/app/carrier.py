@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 from weakref import ref
 
+from billiard.pool import EX_RECYCLE
 from celery import Celery
 from celery.worker.request import Request
 from celery.worker.state import task_accepted, task_ready, task_reserved
 from celery.worker.strategy import default
 
+from ..engine.failpoints import failpoint
 from ..wire import CARRIER, FORMAT
 from .child import carry_here
 
@@ -99,6 +102,7 @@ class CarrierRequest(Request):
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         self.worker_pid, self.time_start = pid, time_accepted
+        failpoint("K9")
         task_accepted(self)
         self.acknowledge()
 
@@ -106,12 +110,14 @@ class CarrierRequest(Request):
         task_ready(self, successful=False)
         if not isinstance(result, int):
             self.steward.lost(self.token, str(getattr(result, "exception", result)))
+        self.steward.wake()
 
     def on_failure(self, exc_info: Any, **_: Any) -> None:
-        """The child died or broke while it carried the lease: the steward takes it back at once."""
+        """The child is gone: it died or broke while it carried the lease, or was to be replaced after it."""
         task_ready(self)
         self.acknowledge()
-        self.steward.lost(self.token, str(exc_info.exception))
+        if getattr(exc_info.exception, "code", None) != EX_RECYCLE:
+            self.steward.lost(self.token, str(exc_info.exception))
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         task_ready(self)
@@ -119,10 +125,15 @@ class CarrierRequest(Request):
     def revoked(self) -> bool:
         return False  # the message id is nobody's job id
 
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        # A thread can't be terminated, and Celery's pool of them would raise.
+        with suppress(NotImplementedError):
+            super().cancel(pool, signal, emit_retry=emit_retry)
+        self._announce_cancelled()
+
     def _announce_cancelled(self, emit_retry: bool = True) -> None:
         task_ready(self)
-        self.steward.wind_down()
-        self.steward.lost(self.token, "its worker was shut down", strike=False)
+        self.steward.hurry()
 
     def info(self, safe: bool = False) -> dict[str, Any]:
         return {

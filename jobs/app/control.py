@@ -5,8 +5,8 @@ from typing import Any
 from celery.app.control import Control
 
 from ..engine.control import cancel
-from ..engine.enqueue import job_key
 from ..engine.link import jobs_alias
+from ..engine.newjob import job_key
 from ..models import Job
 
 

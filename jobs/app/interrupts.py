@@ -46,7 +46,7 @@ def interruptible(running: Current) -> Iterator[None]:
         if timed:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
-        if running.interrupted:
+        if running.interrupted and not running.place.keeps_connections:
             # It may have happened in the middle of a query, on a connection that Django believes to be idle.
             connections.close_all()
 
@@ -59,7 +59,7 @@ def _soft_limit(number: int, frame: FrameType | None) -> None:
     running = current()
     if running is None or not running.interruptible:
         return
-    if running.place.recorder.is_writing:
+    if running.committing or running.place.recorder.is_writing:
         signal.setitimer(signal.ITIMER_REAL, BUSY)
         return
     _interrupt(running, SoftTimeLimitExceeded(running.run.soft_time_limit))
@@ -70,7 +70,7 @@ def _cancel(number: int, frame: FrameType | None) -> None:
     if running is None or not running.interruptible or not is_cancelled(running.place, running):
         return
     # A second exception would cut off the tidying up; in the middle of a write, the main process asks again soon.
-    if not running.asked_to_stop and not running.place.recorder.is_writing:
+    if not running.asked_to_stop and not running.committing and not running.place.recorder.is_writing:
         running.asked_to_stop = True
         _interrupt(running, JobCancelled())
 

@@ -1,7 +1,9 @@
 """Celery's call options as a job: what becomes a column, what travels, what is refused."""
 
 import difflib
+import inspect
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from celery import Celery
@@ -10,8 +12,12 @@ from kombu import Queue
 from kombu.utils.functional import maybe_list
 
 from ..conf import jobs_settings
-from ..engine.enqueue import LONGEST_WAIT, NewJob, encode, encode_tags, job_key, new_id, priority_number
+from ..engine.newjob import LONGEST_WAIT, NewJob, job_key, new_id, priority_number
+from ..engine.payload import encode, encode_tags
 from ..errors import InvalidJob
+from ..models.references import reference_of
+from .retrying import ON_LOST, problem_with
+from .uniqueness import unique_key
 
 # They say how to reach a broker, which a job never does.
 BROKER_OPTIONS = frozenset(
@@ -59,6 +65,10 @@ TRAVELLING = frozenset(
         "kwargsrepr",
         "time_limit",
         "soft_time_limit",
+        "retry_delay",
+        "retry_backoff",
+        "retry_backoff_max",
+        "on_lost",
     }
 )
 # They become columns.
@@ -71,6 +81,10 @@ COLUMNS = frozenset(
         "eta",
         "expires",
         "max_retries",
+        "unique_key",
+        "unique_for",
+        "on_conflict",
+        "retry_for",
         "tags",
         "reference",
         "created_by",
@@ -83,6 +97,7 @@ def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
     """A validated job. Raises InvalidJob before any SQL."""
     _refuse_unknown(options)
     _check_limits(options)
+    _check_retries(task, options)
     eta = _moment(app, "eta", options.get("eta"))
     expires = options.get("expires")
     expires_at = None if isinstance(expires, int | float) else _moment(app, "expires", expires)
@@ -101,12 +116,62 @@ def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
         expires=None if expires_at else seconds("expires", expires),
         expires_at=expires_at,
         max_retries=_max_retries(task, options),
+        retry_for=options.get("retry_for") or jobs_settings().retry_for or None,
         options=_travelling(options, task_id),
         tags=encode_tags(options.get("tags")),
         reference_type=reference_type,
         reference_id=reference_id,
         created_by=options.get("created_by"),
+        unique_key=unique_key(args, kwargs, options),
+        unique_for=seconds("unique_for", options.get("unique_for")),
+        on_conflict=options.get("on_conflict") or "existing",
     )
+
+
+OWN = ("unique_key", "unique_for", "on_conflict", "retry_for", "on_lost")
+"""Our options that a task may declare for all its calls."""
+
+
+def declared(task: Any) -> dict[str, Any]:
+    """What the task declares of OWN; a function stays one, Python would bind it to the task as a method."""
+    kind: Any = type(task)
+    return _declared(kind)
+
+
+@cache
+def _declared(cls: type) -> dict[str, Any]:
+    found = {name: inspect.getattr_static(cls, name, None) for name in OWN}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def shrunk(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
+    """Options in which `chord` says only that there is one: its body is stored once, with the chord."""
+    if options.get("chord"):
+        options = {**options, "chord": True}
+    if options.get("chain"):
+        options = {**options, "chain": [_shrunk_step(app, step) for step in options["chain"]]}
+    return options
+
+
+def _shrunk_step(app: Celery, step: dict[str, Any]) -> dict[str, Any]:
+    options = step.get("options") or {}
+    if options.get("chord"):
+        if not getattr(app.tasks.get(step.get("task")), "track", True):
+            raise InvalidJob(f"Task {step['task']!r} is declared track=False: it can't be a member of a chord.")
+        options = {**options, "chord": True}
+    kwargs = step.get("kwargs") or {}
+    if step.get("subtask_type") in ("chord", "group", "chain"):
+        kwargs = {name: _shrunk_part(app, value) for name, value in kwargs.items()}
+    return {**step, "options": options, "kwargs": kwargs}
+
+
+def _shrunk_part(app: Celery, value: Any) -> Any:
+    """A signature's signatures: its header, body or tasks."""
+    if isinstance(value, dict) and "task" in value and "options" in value:
+        return _shrunk_step(app, value)
+    if isinstance(value, list | tuple):
+        return [_shrunk_part(app, one) for one in value]
+    return value
 
 
 def _refuse_unknown(options: dict[str, Any]) -> None:
@@ -118,9 +183,6 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
         raise InvalidJob(f"Unknown call option {name!r}.{hint}")
     if options.get("serializer") not in (None, "json"):
         raise InvalidJob(f"serializer={options['serializer']!r} is refused: jobs are JSON. Pass values JSON can carry.")
-    later = options.get("chain") or ()
-    if options.get("chord") is not None or any(step.get("task") == "celery.chord" for step in later):
-        raise InvalidJob("Chords are not supported yet: use a chain, or a group and read its results.")
 
 
 def _check_limits(options: dict[str, Any]) -> None:
@@ -130,6 +192,24 @@ def _check_limits(options: dict[str, Any]) -> None:
             raise InvalidJob(f"{name}={limit:g} s: a limit must be above 0; leave it out for none.")
     if hard is not None and soft is not None and soft > hard:
         raise InvalidJob(f"soft_time_limit={soft:g} s is above time_limit={hard:g} s: the soft one must come first.")
+
+
+def _check_retries(task: Any, options: dict[str, Any]) -> None:
+    for name in ("delay", "backoff", "backoff_max", "for"):
+        value = options.get(f"retry_{name}")
+        if value is not None and (problem := problem_with(name, value)):
+            raise InvalidJob(f"retry_{name}={value!r}: {problem}.")
+        if value is not None and name != "for" and _retries_by_itself(task):
+            raise InvalidJob(
+                f"retry_{name}={value!r} has no effect: {task.name!r} retries by Celery's autoretry_for. "
+                "Give the exceptions in retry_on instead."
+            )
+    if options.get("on_lost") not in (None, *ON_LOST):
+        raise InvalidJob(f"on_lost={options['on_lost']!r}: expected one of {', '.join(ON_LOST)}.")
+
+
+def _retries_by_itself(task: Any) -> bool:
+    return bool(getattr(task, "autoretry_for", None)) and not getattr(task, "retry_on", None)
 
 
 def _queue(app: Celery, options: dict[str, Any]) -> str:
@@ -163,19 +243,7 @@ def _moment(app: Celery, name: str, value: Any) -> datetime | None:
 
 def _reference(value: Any) -> tuple[str | None, str | None]:
     """A model instance, or a (type, id) pair."""
-    if value is None:
-        return None, None
-    if hasattr(value, "_meta"):
-        if value.pk is None:
-            raise InvalidJob(f"reference={value!r} is not saved yet: it has no primary key.")
-        return value._meta.label_lower, str(value.pk)
-    try:
-        if isinstance(value, str):
-            raise TypeError("a string")
-        kind, key = value
-    except (TypeError, ValueError) as error:
-        raise InvalidJob(f"reference={value!r}: pass a model instance or a (type, id) pair.") from error
-    return str(kind), str(key)
+    return (None, None) if value is None else reference_of(value)
 
 
 def _max_retries(task: Any, options: dict[str, Any]) -> int | None:
@@ -199,8 +267,12 @@ def _declares(task: Any, name: str) -> bool:
 
 
 def _travelling(options: dict[str, Any], task_id: Any) -> str | None:
-    names = TRAVELLING | set(options.get("stamped_headers") or ())
-    kept = {name: options[name] for name in names if options.get(name) not in (None, [], {}, "")}
+    stamps = options.get("stamped_headers") or ()
+    kept = {
+        name: value
+        for name, value in options.items()
+        if (name in TRAVELLING or name in stamps) and value not in (None, [], {}, "")
+    }
     for callbacks in ("link", "link_error"):
         if callbacks in kept:
             kept[callbacks] = maybe_list(kept[callbacks])
@@ -210,4 +282,8 @@ def _travelling(options: dict[str, Any], task_id: Any) -> str | None:
         del kept["ignore_result"]
     if task_id and str(job_key(task_id)) != str(task_id):
         kept["task_id"] = task_id
+    if "max_retries" in options:
+        kept["max_retries"] = options["max_retries"]  # the call's word, which goes before the task's own rules
+    if kept.pop("on_lost", None) == "dead_letter":
+        kept = {"on_lost": "dead_letter", **kept}  # first, where `lose` and `front` look for it
     return encode("options", kept) if kept else None

@@ -1,5 +1,6 @@
 """How a run ended, as a value to record."""
 
+import logging
 import random
 import traceback
 from datetime import UTC, datetime
@@ -9,38 +10,68 @@ from celery import states
 from celery.exceptions import TimeLimitExceeded
 
 from ..conf import jobs_settings
-from ..engine.enqueue import encode
 from ..engine.execute import Run
-from ..engine.record import LONGEST_ERROR, LONGEST_TRACEBACK, clean
+from ..engine.finish import LONGEST_ERROR, LONGEST_TRACEBACK, clean
+from ..engine.payload import encode
 from ..errors import InvalidJob
-from ..policy import Outcome, may_retry, retry_delay
-from ..states import End, State
+from ..policy import Outcome, retry_delay
+from ..states import FINAL, End, State
 from .current import Current
+from .retrying import verdict
+from .wishes import JobDiscarded, JobSnoozed
 
-UNKNOWN_TASK_STARTS = 6
-"""Starts after which a job whose task no worker knows is a dead letter; until then a deployment may bring it."""
-
-
-def policy_retries(task: Any, run: Run) -> bool:
-    """A task that names its exceptions in `autoretry_for` retries only those, by itself."""
-    return not getattr(task, "autoretry_for", None) and may_retry(run.retries, run.max_retries)
+logger = logging.getLogger("jobs")
 
 
 def outcome_of(running: Current, task: Any, traced: Any) -> Outcome:
     run, info = running.run, traced.info
+    wish = running.wish or (info and info.retval)
+    if isinstance(wish, JobSnoozed):
+        return _again_later(run, wish.seconds)
+    if isinstance(wish, JobDiscarded):
+        return _ended(run, State.CANCELLED, End.CANCELLED, error=clean(str(wish), LONGEST_ERROR))
     if info is None and running.again is None:
         return _success(running, traced.retval)
     if running.again is not None or info.state == states.RETRY:
         return retried(running, task, info, traced)
+    if info.state == states.IGNORED and running.replaced:
+        return followed(running, _ended(run, State.BLOCKED, End.COMPLETED))
     if info.state == states.IGNORED:
         return _success(running, None)
     if info.state == states.REJECTED:
         if getattr(info.retval, "requeue", False):
-            return _ended(run, State.RETRYING, End.RETRIED, error=_text(info.retval), delay=1.0)
+            return _again_later(run, jobs_settings().reject_delay, error=_text(info.retval))
         return _ended(run, State.DEAD_LETTER, End.FAILED, error=_text(info.retval))
-    outcome = failure(run, task, info.retval, getattr(traced.retval, "traceback", None))
-    outcome.next_jobs = running.next_jobs
+    return failed(running, task, info.retval, getattr(traced.retval, "traceback", None))
+
+
+def _again_later(run: Run, delay: float, error: str | None = None) -> Outcome:
+    """Neither a retry nor an attempt was spent."""
+    return _ended(run, State.SCHEDULED, End.RETRIED, delay=delay, error=error)
+
+
+def followed(running: Current, outcome: Outcome) -> Outcome:
+    outcome.next_jobs, outcome.next_chords = running.next_jobs, running.next_chords
     return outcome
+
+
+def in_canvas(running: Current, outcome: Outcome) -> Outcome:
+    """What others have to know of a job's end: the chord that it counts in, the jobs that it called."""
+    outcome.in_chord = bool(running.run.options.get("chord"))
+    if outcome.state in FINAL:
+        outcome.children = described_children(running)
+    return outcome
+
+
+def described_children(running: Current) -> str | None:
+    """The jobs that a run called, as JSON for `AsyncResult.children`."""
+    if not running.children:
+        return None
+    try:
+        return encode("children", [child.as_tuple() for child in running.children])
+    except InvalidJob as reason:
+        logger.warning("a job's children are not kept: %s", reason, extra={"job_id": str(running.run.id)})
+        return None
 
 
 def _success(running: Current, value: Any) -> Outcome:
@@ -52,37 +83,46 @@ def _success(running: Current, value: Any) -> Outcome:
             # The work is done: running it again would do it twice.
             error = clean(f"completed, but its result is not kept: {reason}", LONGEST_ERROR)
     outcome = _ended(run, State.COMPLETED, End.COMPLETED, result=result, error=error)
-    outcome.next_jobs = running.next_jobs
-    return outcome
+    return followed(running, outcome)
 
 
 def retried(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
     run, again = running.run, running.again
-    cause = running.policy_retry or getattr(info and info.retval, "exc", None)
-    if running.policy_retry is None and again is None and not may_retry(run.retries, run.max_retries):
-        # A bare `raise Retry` asks Celery for nothing; without this limit it would run for ever.
-        return failure(run, task, cause or info.retval, getattr(traced.retval, "traceback", None))
-    outcome = _ended(
+    trace = getattr(traced.retval, "traceback", None)
+    cause = running.policy_retry or (again and again.cause) or getattr(info and info.retval, "exc", None)
+    if again is None and running.policy_retry is None:
+        # A bare `raise Retry` asks Celery for nothing; without the policy's limit it would run for ever.
+        running.verdict = verdict(task, run, info.retval, now=running.now())
+        if running.verdict.delay is None:
+            return failed(running, task, cause or info.retval, trace)
+    return _ended(
         run,
         State.RETRYING,
         End.RETRIED,
         error=_text(cause),
         result=described(task, cause),
-        traceback=_traceback(running, traced),
+        traceback=clean(_frames(cause) or trace, LONGEST_TRACEBACK),
         spent=1,
+        delay=again.delay if again is not None else running.verdict and running.verdict.delay,
+        args=again and again.args,
+        kwargs=again and again.kwargs,
     )
-    if running.policy_retry is None and again is not None:
-        outcome.delay, outcome.args, outcome.kwargs = again.delay, again.args, again.kwargs
-    else:
-        outcome.delay = next_delay(run.retries)
-    return outcome
 
 
-def _traceback(running: Current, traced: Any) -> str | None:
+def _frames(cause: BaseException | None) -> str | None:
     """The failure's own frames, not those of the retry that it became."""
-    if running.policy_retry is not None:
-        return clean("".join(traceback.format_exception(running.policy_retry)), LONGEST_TRACEBACK)
-    return clean(getattr(traced.retval, "traceback", None), LONGEST_TRACEBACK)
+    if cause is None or cause.__traceback__ is None:
+        return None
+    return "".join(traceback.format_exception(cause))
+
+
+def failed(running: Current, task: Any, error: BaseException, trace: str | None) -> Outcome:
+    """A final failure, with the jobs that follow from it and the reason if it could have been retried."""
+    outcome = failure(running.run, task, error, trace)
+    followed(running, outcome)
+    if running.verdict is not None and running.verdict.why:
+        outcome.error = f"{outcome.error} ({running.verdict.why})"
+    return outcome
 
 
 def failure(run: Run, task: Any, error: BaseException, trace: str | None) -> Outcome:
@@ -109,10 +149,18 @@ def described(task: Any, error: BaseException | None) -> str | None:
 
 def unknown_task(run: Run) -> Outcome:
     message = f"No worker here knows the task {run.task!r}: deploy the code that registers it, then requeue the job."
-    if run.attempt < UNKNOWN_TASK_STARTS:
-        delay = retry_delay(run.attempt, base=10.0, factor=2.0, cap=300.0, jitter=random.random())
-        return _ended(run, State.RETRYING, End.RETRIED, error=message, delay=delay)
-    return _ended(run, State.DEAD_LETTER, End.FAILED, error=message)
+    settings = jobs_settings()
+    if run.attempt > settings.unknown_task_retries:
+        return _ended(run, State.DEAD_LETTER, End.FAILED, error=message)
+    delay = retry_delay(
+        run.attempt,
+        base=settings.unknown_task_delay,
+        factor=settings.retry_backoff,
+        cap=settings.retry_backoff_max,
+        spread=settings.retry_jitter,
+        dice=random.random(),
+    )
+    return _ended(run, State.RETRYING, End.RETRIED, error=message, delay=delay)
 
 
 def _ended(run: Run, state: State, end: End, **fields: Any) -> Outcome:
@@ -131,27 +179,28 @@ def _text(error: Any) -> str | None:
 
 
 def killed_at_limit(run: Run, task: Any, limit: float) -> Outcome:
-    """A run whose process was killed at its hard time limit: a failure like any other, retried by the policy."""
-    outcome = failure(run, task, TimeLimitExceeded(limit), None)
+    """A run whose process was killed at its hard time limit: a failure like any other, retried by the policy.
+
+    What it had done by then nobody knows: where a loss is final, so is this.
+    """
+    error = TimeLimitExceeded(limit)
+    outcome = failure(run, task, error, None)
     outcome.error = f"TimeLimitExceeded: it ran longer than its time limit of {limit:g} s and was killed"
-    if policy_retries(task, run):
-        outcome.state, outcome.end, outcome.spent = State.RETRYING, End.RETRIED, 1
-        outcome.delay = next_delay(run.retries)
+    if run.options.get("on_lost") == "dead_letter":
+        outcome.state = State.DEAD_LETTER
+        outcome.error += (
+            "; on_lost='dead_letter' forbids a second start. "
+            "Check what it has done, then requeue it if it is to run again"
+        )
+        return outcome
+    said = verdict(task, run, error, now=outcome.finished_at)
+    if said.delay is not None:
+        outcome.state, outcome.end, outcome.spent, outcome.delay = State.RETRYING, End.RETRIED, 1, said.delay
+    elif said.why:
+        outcome.error += f" ({said.why})"
     return outcome
 
 
 def stopped(run: Run) -> Outcome:
     """A run that ended because someone cancelled its job."""
     return _ended(run, State.CANCELLED, End.CANCELLED, error="cancelled while it ran")
-
-
-def next_delay(retries: int) -> float:
-    """Seconds before the next retry by the platform's policy, after `retries` spent ones."""
-    settings = jobs_settings()
-    return retry_delay(
-        retries + 1,
-        base=settings.retry_delay,
-        factor=settings.retry_backoff,
-        cap=settings.retry_backoff_max,
-        jitter=random.random(),
-    )

@@ -1,22 +1,28 @@
 """Run one job through Celery's own tracer, with its signals and callbacks, and say how it ended."""
 
 import logging
-import socket
+import os
+from contextvars import copy_context
 from typing import Any
 
 from billiard.common import terminate_handler_fired
 from celery import Celery, states
+from celery.app.task import Context
 from celery.app.trace import TraceInfo, build_tracer
-from celery.exceptions import Retry
-from django.db import connections
+from celery.exceptions import MaxRetriesExceededError, Retry
 
 from ..engine.execute import Place, Run
-from ..policy import Outcome
+from ..policy import Outcome, in_time
 from ..states import State
+from .commit import is_moot
 from .current import Current, current, enter, leave
 from .events import TaskEvents
+from .failing import chord_error_of, chord_failure
 from .interrupts import JobCancelled, interruptible, is_cancelled
-from .outcomes import failure, outcome_of, policy_retries, stopped, unknown_task
+from .outcomes import failed, failure, in_canvas, outcome_of, stopped, unknown_task
+from .request import request_of
+from .retrying import retry_until, verdict
+from .tidy import Surroundings, tidy_connections
 
 logger = logging.getLogger("jobs")
 
@@ -29,11 +35,27 @@ class JobTraceInfo(TraceInfo):
 
     def handle_error_state(self, task: Any, req: Any, eager: bool = False, call_errbacks: bool = True) -> Any:
         running = current()
-        if self.state == states.FAILURE and running is not None and policy_retries(task, running.run):
-            running.policy_retry = self.retval
+        if running is not None and is_moot(self, running):
+            return None
+        if running is not None and running.wish is not None:
+            # Caught by the task's own code, which then failed because of it.
+            self.state, self.retval = states.IGNORED, running.wish
+            return self.handle_ignore(task, req)
+        if self.state == states.FAILURE and running is not None and self._is_to_retry(task, running):
             self.state = states.RETRY
             self.retval = Retry(f"{type(self.retval).__name__}, will retry", exc=self.retval)
         return super().handle_error_state(task, req, eager=eager, call_errbacks=call_errbacks)
+
+    def _is_to_retry(self, task: Any, running: Current) -> bool:
+        if running.again is not None:
+            return True
+        if self.retval is running.gave_up or isinstance(self.retval, MaxRetriesExceededError):
+            return False
+        running.verdict = verdict(task, running.run, self.retval, now=running.now())
+        if running.verdict.delay is None:
+            return False
+        running.policy_retry = self.retval
+        return True
 
 
 class Runner:
@@ -44,6 +66,7 @@ class Runner:
         self._place = place
         self._tracers: dict[str, Any] = {}
         self._events = TaskEvents(app, place.node)
+        self._surroundings = Surroundings()
 
     def __call__(self, run: Run) -> Outcome:
         running = Current(run, self._place, run.options.get("task_id") or str(run.id))
@@ -52,13 +75,17 @@ class Runner:
         try:
             if listening:
                 self._events.started(run, running.task_id)
-            outcome, traced = self._traced(running)
+            # In a copy: context variables, an activated time zone or language among them, end with the job.
+            outcome, traced = copy_context().run(self._traced, running)
+            outcome = running.committed or in_canvas(running, outcome)
             if listening:
                 self._events.ended(running.task_id, outcome, traced)
             return outcome
         finally:
             leave(token)
-            tidy_connections()
+            if not self._place.keeps_connections:
+                tidy_connections()
+            self._surroundings.restore()
 
     def flush(self) -> None:
         self._events.flush()
@@ -68,12 +95,19 @@ class Runner:
         task = self._app.tasks.get(run.task)
         if task is None:
             return unknown_task(run), None
+        late = in_time(0.0, now=run.started_at, until=retry_until(run))
         try:
+            if chord_error := chord_error_of(run):
+                return chord_failure(running, task, chord_error), None
+            if run.retries and late.delay is None:
+                running.verdict = late
+                return self._out_of_time(running, task), None
             with interruptible(running):
-                traced = self._tracer(task)(running.task_id, run.args, run.kwargs, request_of(run, running.task_id))
+                traced = self._in_this_process(task, running)
             outcome = outcome_of(running, task, traced)
             gave_in = isinstance(getattr(traced.info, "retval", None), JobCancelled)
-            if gave_in or (outcome.state != State.COMPLETED and is_cancelled(self._place, running)):
+            ended = outcome.state in (State.COMPLETED, State.CANCELLED)
+            if gave_in or (not ended and is_cancelled(self._place, running)):
                 outcome = stopped(run)
             return outcome, traced
         except JobCancelled:
@@ -85,6 +119,24 @@ class Runner:
             logger.exception("job ended its process' control flow", extra={"job_id": str(run.id), "task": run.task})
             return failure(run, task, error, None), None
 
+    def _out_of_time(self, running: Current, task: Any) -> Outcome:
+        """A retry that comes too late is a final failure, with Celery's signals and callbacks, and is not run."""
+        run = running.run
+        request = Context(request_of(run, running.task_id), args=run.args, kwargs=run.kwargs, called_directly=False)
+        try:
+            raise MaxRetriesExceededError(f"Can't retry {run.task}[{running.task_id}]")
+        except MaxRetriesExceededError as error:
+            JobTraceInfo(states.FAILURE, error).handle_error_state(task, request)
+            return failed(running, task, error, None)
+
+    def _in_this_process(self, task: Any, running: Current) -> Any:
+        run, pid = running.run, os.getpid()
+        try:
+            return self._tracer(task)(running.task_id, run.args, run.kwargs, request_of(run, running.task_id))
+        finally:
+            if os.getpid() != pid:
+                os._exit(0)  # a process that the task forked, and that came back here, is nobody's worker
+
     def _tracer(self, task: Any) -> Any:
         tracer = self._tracers.get(task.name)
         if tracer is None:
@@ -92,55 +144,3 @@ class Runner:
                 task.name, task, self._app.loader, self._place.node, Info=JobTraceInfo, app=self._app
             )
         return tracer
-
-
-def request_of(run: Run, task_id: str) -> dict[str, Any]:
-    """What `self.request` shows: the same as under stock Celery."""
-    given = run.options
-    headers = given.get("headers") or {}
-    return {
-        **headers,
-        "id": task_id,
-        "task": run.task,
-        "retries": run.retries,
-        "headers": headers,
-        "shadow": given.get("shadow"),
-        "root_id": given.get("root_id") or task_id,
-        "parent_id": given.get("parent_id"),
-        "group": given.get("group_id"),
-        "group_index": given.get("group_index"),
-        "chord": None,
-        "chain": given.get("chain"),
-        "callbacks": given.get("link"),
-        "errbacks": given.get("link_error"),
-        "delivery_info": {"exchange": "", "routing_key": run.queue, "priority": run.priority, "redelivered": False},
-        "timelimit": [run.time_limit, run.soft_time_limit],
-        "expires": run.expires_at,
-        "eta": None,
-        "hostname": socket.gethostname(),
-        "is_eager": False,
-        "ignore_result": given.get("ignore_result", False),
-        "reply_to": given.get("reply_to"),
-        "correlation_id": task_id,
-        "origin": None,
-        "argsrepr": None,
-        "kwargsrepr": None,
-        "properties": {},
-        "stamped_headers": given.get("stamped_headers") or [],
-        "stamps": {name: given.get(name) for name in given.get("stamped_headers") or []},
-        "replaced_task_nesting": given.get("replaced_task_nesting", 0),
-        "utc": True,
-    }
-
-
-def tidy_connections() -> None:
-    """Keep Django's connections from job to job, but never one that the last job left in a transaction or broken."""
-    for connection in connections.all(initialized_only=True):
-        if connection.connection is None:
-            continue
-        if connection.in_atomic_block or not connection.get_autocommit() or connection.errors_occurred:
-            # In an open block Django would keep the closed connection, and refuse the next job a new one.
-            connection.in_atomic_block = connection.closed_in_transaction = False
-            connection.close()
-        else:
-            connection.close_if_unusable_or_obsolete()

@@ -1,42 +1,46 @@
 """Where every call ends: `delay`, `apply_async`, `send_task`, signatures, beat, the admin."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
 from celery import Celery, signals
 from celery.app.task import extract_exec_options
 from celery.utils.time import maybe_make_aware
+from kombu.utils.json import loads
 
-from ..engine.enqueue import check, encode, enqueue
-from ..errors import InvalidJob
+from ..engine.newjob import NewJob, job_key
+from ..engine.payload import encode
+from ..errors import EagerMode, InvalidJob
 from ..wire import UNTRACKED
 from .current import Again, Current, current
-from .options import new_job, seconds
+from .gathering import insert, once, waits_for
+from .options import declared, new_job, seconds, shrunk
+
+publishing: ContextVar[bool] = ContextVar("jobs_publishing", default=False)
+"""Whether a message of an untracked task is on its way to the broker."""
 
 
 def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Insert a job, unless the call is a retry of the running one or the task is not tracked."""
     task = options.get("task_type") or app.tasks.get(name)
     if task is not None and not getattr(task, "track", True):
-        if not options.get("queue"):
-            options["queue"] = UNTRACKED
-        return stock(name, args, kwargs, **options)
+        return _published(stock, name, args, kwargs, options)
+    # With a task at hand, Celery itself has looked.
+    if "task_type" not in options and app.conf.task_always_eager:
+        raise EagerMode(name)
     if "task_type" not in options and task is not None:
-        declared = {key: value for key, value in extract_exec_options(task).items() if value is not None}
-        options = {**declared, **options}
+        own = {key: value for key, value in extract_exec_options(task).items() if value is not None}
+        options = {**own, **options}
     running = current()
-    if running is not None and options.get("task_id") == running.task_id:
+    if running is not None and options.get("task_id") == running.task_id and not running.replaced:
         return _again(app, running, args, kwargs, options)
-    options = _routed(app, name, args, kwargs, task, options)
-    options = {**options, **_site_limits(app, options)}
-    job = new_job(app, name, args, kwargs, task, _with_family(app, _signalled(name, args, kwargs, options)))
-    task_id = options.get("task_id") or str(job.id)
-    if running is not None and running.following:
-        check(job)
-        running.next_jobs.append(job)
-    else:
-        enqueue(job)
+    job = prepared(app, name, args, kwargs, task, options)
+    key = insert(job)
+    task_id = (key == job.id and options.get("task_id")) or str(key)
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
             sender=name,
@@ -48,10 +52,57 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
     return _result(app, str(task_id), options)
 
 
+def prepared(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> NewJob:
+    """The job of a call, after what task, routes and site add to its options. Raises InvalidJob."""
+    if task is not None:
+        options = {**once(f"declared by {task.name}", lambda: declared(task)), **options}
+    options = _routed(app, name, args, kwargs, task, options)
+    options = shrunk(app, {**options, **_site_limits(app, options)})
+    job = new_job(app, name, args, kwargs, task, _with_family(app, _signalled(name, args, kwargs, options)))
+    _in_canvas(job, options)
+    return job
+
+
+def _published(stock: Callable, name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
+    """An untracked task's message; nobody would count its end, or give it a chord's results."""
+    if waits_for() is not None or options.get("chord"):
+        raise InvalidJob(f"Task {name!r} is declared track=False: it can't be a member or the body of a chord.")
+    if not options.get("queue"):
+        options["queue"] = UNTRACKED
+    token = publishing.set(True)
+    try:
+        return stock(name, args, kwargs, **options)
+    finally:
+        publishing.reset(token)
+
+
+def _in_canvas(job: NewJob, options: dict[str, Any]) -> None:
+    """The chord that a job is a member of, and the one it waits for: its countdown and expiry count from then."""
+    if options.get("chord") and options.get("group_id"):
+        job.chord = _group_key(options["group_id"])
+    job.after = waits_for()
+    if job.unique_key is not None and (job.chord or job.after):
+        raise InvalidJob(
+            f"Task {job.task!r} has a unique_key: another job may stand for it, so it can't be in a chord. "
+            "Pass unique_key=False to its signature."
+        )
+    if job.after is not None and (job.delay is not None or job.expires is not None):
+        kept = loads(job.options) if job.options else {}
+        later = {"countdown": job.delay, "expires": job.expires}
+        job.options = encode("options", {**kept, **{name: s for name, s in later.items() if s is not None}})
+        job.delay = job.expires = None
+
+
+@lru_cache(maxsize=16)
+def _group_key(group_id: str) -> UUID:
+    """The same for ten thousand members."""
+    return job_key(group_id)
+
+
 def _again(app: Celery, running: Current, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """`self.retry()`: nothing is written now, the outcome will say it; a rollback in the task can't undo it."""
     if options.get("retries", 0) <= running.run.retries:
-        raise InvalidJob("self.replace() is not supported yet: call the other task and return its id.")
+        raise InvalidJob("A running job can't be called under its own id: use self.retry() or self.replace().")
     delay = seconds("countdown", options.get("countdown")) or 0.0
     if options.get("eta") is not None:
         delay = (maybe_make_aware(options["eta"], app.timezone) - datetime.now(UTC)).total_seconds()
@@ -63,8 +114,11 @@ def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
     """`task_routes` and `queue=` choose the queue, as in Celery; a routing key alone names a queue."""
     if options.get("queue") is None and isinstance(options.get("routing_key"), str):
         options = {**options, "queue": options["routing_key"]}
-    if options.get("queue") is not None and not app.conf.task_routes:
-        return options
+    if not once("routes", lambda: {"all": app.conf.task_routes})["all"]:
+        if options.get("queue") is not None:
+            return options
+        if options.get("exchange") is None:
+            return {**options, **once("default route", lambda: app.amqp.router.route({}, name))}
     # The router drops options that are None, and None may be a wish: max_retries=None is no limit.
     return {**options, **app.amqp.router.route(dict(options), options.get("route_name") or name, args, kwargs, task)}
 
@@ -72,11 +126,8 @@ def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
 def _site_limits(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
     """Celery's `task_time_limit` and `task_soft_time_limit`, for tasks and calls that give none."""
     names = {"time_limit": "task_time_limit", "soft_time_limit": "task_soft_time_limit"}
-    return {
-        name: app.conf[setting]
-        for name, setting in names.items()
-        if options.get(name) is None and app.conf[setting] is not None
-    }
+    limits = once("limits", lambda: {name: app.conf[setting] for name, setting in names.items()})
+    return {name: limit for name, limit in limits.items() if limit is not None and options.get(name) is None}
 
 
 def _with_family(app: Celery, options: dict[str, Any]) -> dict[str, Any]:

@@ -6,28 +6,39 @@ Celery's main loop must never wait for the database, and heartbeats must go on w
 import json
 import logging
 import math
+import os
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 from celery import bootsteps, signals
 from celery.fixups.django import DjangoFixup
+from celery.worker import state
 
 from ..conf import jobs_settings
 from ..engine import control, maintenance, workers
+from ..engine.failpoints import failpoint
 from ..engine.link import Link
 from ..engine.slots import Slots
+from . import pools
 from .child import share
-from .enforcer import CANCELS, Enforcer
+from .enforcer import CANCELS, CLOSING, Enforcer
 
 logger = logging.getLogger("jobs")
 
 LOOK = 0.25
-"""Seconds between two looks at time limits, and at whether somebody listens to task events."""
+"""Seconds between two looks at time limits and dead children, and at whether somebody listens to task events."""
+AGAIN = 0.05
+"""Seconds to the second look at a job that blocks others."""
+LEAVE = 5.0
+"""Seconds that the books have to be closed when the worker ends."""
 
 
 class Steward(bootsteps.StartStopStep):
@@ -37,21 +48,32 @@ class Steward(bootsteps.StartStopStep):
 
     def __init__(self, worker: Any, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)
+        settings = jobs_settings()
+        if (reason := pools.refusal(worker.pool_cls, settings)) is not None:
+            raise SystemExit(reason)
         worker.steward = self
         self.worker = worker
         self.boot = uuid4()
-        self.slots = Slots()
+        self.slots = Slots(max(1024, 2 * max(worker.concurrency, getattr(worker, "max_concurrency", None) or 0)))
         self.stopping = False
         self._link = Link(f"jobs steward {worker.hostname}")
         self._work: queue.SimpleQueue = queue.SimpleQueue()
         self._grace_ends = math.inf
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
         self._undone: list[Callable[[], None]] = []
+        self._begun: dict[UUID, int] = {}
         self._thread: threading.Thread | None = None
         self._enforcer = Enforcer(self.slots, self._link, worker.hostname, worker.app.tasks, self._later)
-        share(worker.app, worker.hostname, self.slots)
+        # Celery's own flags: N jobs come before N messages, which are what its pool counts.
+        jobs_per_child = worker.max_tasks_per_child or settings.max_jobs_per_child
+        worker.max_memory_per_child = worker.max_memory_per_child or settings.max_memory_per_child or None
+        share(worker.app, worker.hostname, self.slots, jobs_per_child)
         _keep_connections(worker.app)
 
     def start(self, worker: Any) -> None:
+        if limited := pools.limited(worker.pool_cls, worker.app.tasks.values()):
+            logger.warning("time limits of these tasks can't hold in this pool: %s", ", ".join(limited))
         self._register()
         self._thread = threading.Thread(target=self._serve, name="jobs-steward", daemon=True)
         self._thread.start()
@@ -62,12 +84,23 @@ class Steward(bootsteps.StartStopStep):
     def stop(self, worker: Any) -> None:
         self.wind_down()
 
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:
+        """Celery's hook at each start of its main loop."""
+        hub.add_reader(self._woken, self._woken.recv, 1024)
+
+    def wake(self) -> None:
+        """A thread has room for another message: the main loop, which sleeps, should fetch one."""
+        with suppress(BlockingIOError):
+            self._waker.send(b".")
+
     def lost(self, token: UUID, reason: str, *, strike: bool = True) -> None:
         """A child ended while it carried a lease. Returns at once."""
-        # Read now: the child's successor writes over its slot.
+        # Read now: its slot is used again. The pool tells it a second time, later, when nothing is left to read.
         begun = self.slots.begun(token)
+        if begun is not None:
+            self._begun[token] = begun
         self._enforcer.forget(token)
-        self._later(lambda: self._lose(token, reason, begun, strike))
+        self._later(lambda: self._lose(token, reason, strike))
 
     def refuse(self, task: str, detail: str) -> None:
         """A message that is no carrier of ours. Returns at once."""
@@ -79,15 +112,26 @@ class Steward(bootsteps.StartStopStep):
         )
 
     def wind_down(self, *_: Any, **__: Any) -> None:
+        """Begin nothing more; what runs has the grace to end."""
         self.stopping = self.slots.stopping = True
+        failpoint("K8")
         self._grace_ends = min(self._grace_ends, time.monotonic() + jobs_settings().shutdown_grace)
         self._work.put(self._beat)
 
+    def hurry(self) -> None:
+        """Nobody wants to wait for the grace."""
+        self.wind_down()
+        self._grace_ends = 0.0
+
     def _finish(self, *_: Any, **__: Any) -> None:
         """The pool has ended: say so, after what is still to do."""
+        self._bury()
+        for request in list(state.reserved_requests):
+            if (token := getattr(request, "token", None)) is not None:
+                self._later(partial(self._unwin, token))
         self._work.put(None)
         if self._thread is not None:
-            self._thread.join(timeout=5)
+            self._thread.join(timeout=LEAVE)
 
     def _serve(self) -> None:
         beat_at = time.monotonic() + jobs_settings().heartbeat_interval
@@ -96,8 +140,7 @@ class Steward(bootsteps.StartStopStep):
             try:
                 work = self._work.get(timeout=max(0.01, min(LOOK, beat_at - time.monotonic())))
                 if work is None:
-                    workers.stop(self._link, self.boot)
-                    return
+                    return self._close()
                 work()
             except queue.Empty:
                 self.slots.listening = self._somebody_listens()
@@ -107,19 +150,47 @@ class Steward(bootsteps.StartStopStep):
             if time.monotonic() >= cancels_at:
                 cancels_at = time.monotonic() + CANCELS
                 self._work.put(self._enforcer.cancels)
+                self._work.put(self._enforcer.slow)
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)
 
+    def _close(self) -> None:
+        try:
+            for work in self._undone:
+                work()
+            workers.stop(self._link, self.boot)
+        except psycopg.Error as error:
+            logger.warning("the worker's end is not on record: the sweep will see it: %s", str(error).strip())
+
     def _watch(self) -> None:
         """Apart from the books: a time limit must not wait for a database that is away."""
+        pause = LOOK
         while True:
-            time.sleep(LOOK)
+            time.sleep(pause)
             try:
                 self._enforcer.limits()
+                self._bury()
+                pause = AGAIN if self._enforcer.relieve() else LOOK
                 if time.monotonic() >= self._grace_ends:
-                    self._enforcer.give_back()
+                    self._end_grace()
             except Exception:
-                logger.exception("time limits could not be looked at")
+                logger.exception("running jobs could not be looked at")
+
+    def _bury(self) -> None:
+        for token in self._enforcer.dead():
+            reason = "its worker was shut down" if self.stopping else "its process died"
+            self.lost(token, reason, strike=not self.stopping)
+
+    def _end_grace(self) -> None:
+        self._enforcer.give_back(closing=time.monotonic() >= self._grace_ends + CLOSING)
+        here = self._enforcer.here()
+        if here:
+            # A thread can't be ended without its process.
+            for token in here:
+                self.lost(token, "its worker was shut down", strike=False)
+            self._finish()
+            logging.shutdown()
+            os._exit(0)
 
     def _beat(self) -> bool:
         try:
@@ -149,12 +220,21 @@ class Steward(bootsteps.StartStopStep):
                 return
             except psycopg.OperationalError as error:
                 logger.warning("the database is away, the worker waits for it: %s", str(error).strip())
+                if threading.current_thread() is threading.main_thread():
+                    state.maybe_shutdown()
                 time.sleep(pause)
                 pause = min(5.0, pause * 2)
 
-    def _lose(self, token: UUID, reason: str, begun: int | None, strike: bool) -> None:
+    def _lose(self, token: UUID, reason: str, strike: bool) -> None:
         self._enforcer.settle(token)
+        failpoint("K10")
+        begun = self._begun.get(token)
         maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason, strike=strike)
+        self._begun.pop(token, None)
+
+    def _unwin(self, token: UUID) -> None:
+        """A message that no child came to: only a lease that nobody has won goes back."""
+        maintenance.lose(self._link, token, jobs_settings(), won=False, begun=None, reason="its worker was shut down")
 
     def _later(self, work: Callable[[], None]) -> None:
         self._work.put(lambda: self._insist(work))

@@ -1,6 +1,10 @@
 """The engine: the only writer of job rows. Data goes enqueue → dispatch → execute → record."""
 
-from .control import cancel, requeue
-from .enqueue import NewJob, enqueue
+from . import bulk
+from .bulk import Request
+from .control import boost, cancel, requeue, set_priority
+from .enqueue import enqueue
+from .filters import JobFilter
+from .newjob import NewJob
 
-__all__ = ["NewJob", "cancel", "enqueue", "requeue"]
+__all__ = ["JobFilter", "NewJob", "Request", "boost", "bulk", "cancel", "enqueue", "requeue", "set_priority"]

@@ -2,7 +2,9 @@
 
 import logging
 import socket
-from collections.abc import Iterable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import NoReturn
 from uuid import UUID, uuid4
 
@@ -10,26 +12,64 @@ from celery import Celery
 from kombu import Connection, Queue
 from kombu.exceptions import OperationalError
 
-from ..errors import BrokerDown
+from ..errors import BrokerDown, QueueRefused
 from ..wire import CARRIER, FORMAT
+from .failpoints import failpoint
 
 logger = logging.getLogger("jobs")
 
 
-class Broker:
-    """A connection that is opened at first use and again after it was lost. Every failure is a BrokerDown."""
+REFUSED = 30.0
+"""Seconds until a queue is tried again that the broker refused."""
+_REFUSALS = frozenset({403, 405, 406})  # AMQP: access refused, resource locked, precondition failed
 
-    def __init__(self, app: Celery) -> None:
+
+class Broker:
+    """A connection that is opened at first use and again after it was lost.
+
+    Every failure is a BrokerDown, but for one of a single queue: that is a QueueRefused, said once in the log.
+    """
+
+    def __init__(self, app: Celery, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._app = app
+        self._clock = clock
         self._connection: Connection | None = None
         self._declared: set[str] = set()
+        self._refused: dict[str, float] = {}
 
     def send(self, messages: Iterable[tuple[str, UUID]]) -> None:
-        """Send (routing key, lease token) pairs. On BrokerDown some of them may be in the broker: send all again."""
+        """Send (routing key, lease token) pairs. On BrokerDown some of them may be in the broker: send all again.
+
+        Those of a refused queue are not sent: their leases are taken back in time.
+        """
+        waiting = deque(messages)
+        while waiting:
+            try:
+                self._send(waiting)
+            except self._errors() as error:
+                self._failed(waiting.popleft()[0], error)
+
+    def length(self, routing_key: str) -> int:
+        """Messages that wait in one broker queue. Raises QueueRefused."""
+        if self._is_refused(routing_key):
+            raise QueueRefused(f"The broker refuses the queue {routing_key!r}.")
         try:
             connection = self._open()
-            with self._app.amqp.Producer(connection, auto_declare=False) as producer:
-                for routing_key, token in messages:
+            # Not passive: over Redis a queue without messages does not exist.
+            declared = connection.default_channel.queue_declare(routing_key, durable=True, auto_delete=False)
+        except self._errors() as error:
+            self._failed(routing_key, error)
+            raise QueueRefused(f"The broker refuses the queue {routing_key!r}.") from error
+        self._taken(routing_key)
+        return declared.message_count
+
+    def _send(self, waiting: deque[tuple[str, UUID]]) -> None:
+        """Send from the left; what is left at an error was not sent."""
+        connection = self._open()
+        with self._app.amqp.Producer(connection, auto_declare=False) as producer:
+            while waiting:
+                routing_key, token = waiting[0]
+                if not self._is_refused(routing_key):
                     self._declare(connection, routing_key)
                     producer.publish(
                         [[FORMAT, str(token)], {}, {}],
@@ -41,18 +81,8 @@ class Broker:
                         headers=_headers(),
                         correlation_id=str(token),
                     )
-        except self._errors() as error:
-            self._lost(error)
-
-    def length(self, routing_key: str) -> int:
-        """Messages that wait in one broker queue."""
-        try:
-            connection = self._open()
-            # Not passive: over Redis a queue without messages does not exist.
-            declared = connection.default_channel.queue_declare(routing_key, durable=True, auto_delete=False)
-            return declared.message_count
-        except self._errors() as error:
-            self._lost(error)
+                waiting.popleft()
+                failpoint("KD3")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -70,6 +100,30 @@ class Broker:
         if routing_key not in self._declared:
             Queue(routing_key, routing_key=routing_key)(connection.default_channel).declare()
             self._declared.add(routing_key)
+            self._taken(routing_key)
+
+    def _is_refused(self, routing_key: str) -> bool:
+        return self._clock() < self._refused.get(routing_key, 0.0)
+
+    def _taken(self, routing_key: str) -> None:
+        if self._refused.pop(routing_key, None) is not None:
+            logger.info("the broker takes the queue again", extra={"queue": routing_key})
+
+    def _failed(self, routing_key: str, error: Exception) -> None:
+        """Raises BrokerDown, unless the error is about this one queue."""
+        if getattr(error, "code", None) not in _REFUSALS and "WRONGTYPE" not in str(error):
+            self._lost(error)
+        if routing_key not in self._refused:
+            logger.error(
+                "the broker refuses the queue %r, its jobs wait in the database: %s. Delete that queue in the broker "
+                "or make it durable and without arguments; it is tried again every %.0f s.",
+                routing_key,
+                error,
+                REFUSED,
+                extra={"queue": routing_key},
+            )
+        self._refused[routing_key] = self._clock() + REFUSED
+        self.close()  # the refusal has closed its channel
 
     def _errors(self) -> tuple[type[Exception], ...]:
         known: tuple[type[Exception], ...] = (OperationalError, OSError, socket.timeout)

@@ -1,35 +1,103 @@
 """Operator verbs: each takes the actor, checks by its statement's guard, and writes its audit entry with the change."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections
+from kombu.utils.json import dumps
 
 from ..conf import jobs_settings
-from ..states import CANCEL, REQUEUE
-from .link import Link, jobs_alias
+from ..errors import InvalidJob
+from ..states import FINAL, REQUEUE, WAITING, State, Transition
+from .abandoned import abandon
+from .ending import end
+from .link import CallersLink, Link, jobs_alias
+from .newjob import priority_number
 from .sql import statement
 from .wake import wake_after_commit
 
+AUDITED = 10_000
+"""Characters of replaced arguments that an audit entry keeps."""
 
-def requeue(ids: Sequence[UUID], *, actor: str, reason: str = "", ip: str | None = None) -> list[UUID]:
+
+def requeue(
+    ids: Sequence[UUID],
+    *,
+    actor: str,
+    reason: str = "",
+    ip: str | None = None,
+    delays: Sequence[float] | None = None,
+    args: str | None = None,
+    kwargs: str | None = None,
+) -> list[UUID]:
     """Run finished jobs again, as a new epoch of the same id, in the caller's transaction.
 
-    Returns the ids that moved; a missing one is live, has completed, or is gone.
+    `delays`: seconds after which each may start. `args`, `kwargs`: JSON from `encode` in place of the old arguments;
+    `jobs.submit.resubmit` checks them first. Returns the ids that moved; a missing one is live, has completed, or is
+    gone.
     """
     moved = _moved(
         "requeue",
         ids=list(ids),
+        delays=[0.0] * len(ids) if delays is None else [max(0.0, delay) for delay in delays],
+        args=args,
+        kwargs=kwargs,
+        kept=AUDITED,
         sources=sorted(REQUEUE.sources),
         actor=actor,
         reason=reason,
         ip=ip,
-        aging_us=jobs_settings().aging * 1_000_000,
+        aging_us=_default_aging(),
     )
     wake_after_commit(jobs_alias())
     return moved
+
+
+def set_priority(
+    ids: Sequence[UUID], priority: int | str, *, actor: str, reason: str = "", ip: str | None = None
+) -> dict[UUID, int]:
+    """Give waiting jobs a priority (−100…100, or its name) and the place in the order that follows from it.
+
+    Returns the new priority by id. A missing id is with a worker already, where it changes nothing, or is over.
+    Raises InvalidJob.
+    """
+    return _prioritised(
+        "set_priority", ids, priority=priority_number(priority), points=None, actor=actor, reason=reason, ip=ip
+    )
+
+
+def boost(ids: Sequence[UUID], points: int, *, actor: str, reason: str = "", ip: str | None = None) -> dict[UUID, int]:
+    """Raise (or, below 0, lower) the priority of waiting jobs, to 100 at most; returns as `set_priority` does."""
+    if not isinstance(points, int) or isinstance(points, bool) or not -200 <= points <= 200:
+        raise InvalidJob(f"A boost of {points!r} points is not known; expected a whole number from -200 to 200.")
+    return _prioritised("boost", ids, priority=None, points=points, actor=actor, reason=reason, ip=ip)
+
+
+def reclassify(
+    ids: Sequence[UUID], move: Transition, *, actor: str, reason: str = "", ip: str | None = None
+) -> list[UUID]:
+    """Call the end of jobs by another word: ESCALATE (failed → dead letter) or DISMISS. Returns the ids that moved."""
+    return _moved(
+        "reclassify",
+        ids=list(ids),
+        sources=sorted(move.sources),
+        target=move.target,
+        action=move.name,
+        actor=actor,
+        reason=reason,
+        ip=ip,
+    )
+
+
+def purge(ids: Sequence[UUID], *, states: Collection[State] = FINAL) -> list[tuple[UUID, State]]:
+    """Delete finished jobs with their attempts; returns what went. `bulk.purge` writes the audit entry.
+
+    One that another job waits for, that holds a unique key, or that somebody has locked stays.
+    """
+    return [(id_, State(state)) for id_, state in _rows("purge", ids=list(ids), sources=sorted(states))]
 
 
 class Cancelled(NamedTuple):
@@ -47,13 +115,12 @@ def cancel(
     A lease in the broker that holds one of them is taken back as a whole: its other jobs are pending again.
     `running=False` leaves jobs alone that a worker has.
     """
-    with transaction.atomic(using=jobs_alias()):
-        for (token,) in _rows("unwon_of", ids=list(ids)):
-            _rows("lose", token=token, won=False, begun=None, strike=False, reason="", poison_after=1, poison_error="")
-        now = _moved("cancel", ids=list(ids), sources=sorted(CANCEL.sources), actor=actor, reason=reason, ip=ip)
-        asked = _moved("request_cancel", ids=list(ids), actor=actor, reason=reason, ip=ip) if running else []
+    link = CallersLink(jobs_alias())
+    with link.transaction():
+        ended = end(link, ids, actor=actor, reason=reason, ip=client_address(ip), running=running)
+        abandon(link.rows, [*ended.now, *ended.others])
     wake_after_commit(jobs_alias())
-    return Cancelled(now, asked)
+    return Cancelled(ended.now, ended.asked)
 
 
 def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:
@@ -69,12 +136,58 @@ def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:
     )
 
 
+def audit(
+    action: str,
+    resource: tuple[str, str],
+    *,
+    actor: str,
+    reason: str = "",
+    ip: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """One entry for a request as a whole. `resource` is a type and an id."""
+    with connections[jobs_alias()].cursor() as cursor:
+        cursor.execute(
+            statement("audit"),
+            {
+                "actor": actor,
+                "action": action,
+                "resource_type": resource[0],
+                "resource_id": resource[1],
+                "detail": dumps({"reason": reason, **(detail or {})}),
+                "ip": client_address(ip),
+            },
+        )
+
+
+def clock() -> datetime:
+    """The database's time."""
+    return _rows("clock")[0][0]
+
+
 def client_address(text: str | None) -> str | None:
     """An IP address as the audit keeps it; None for a server behind a Unix socket, which knows none."""
     try:
         return str(ip_address((text or "").partition("%")[0]))  # PostgreSQL knows no zones
     except ValueError:
         return None
+
+
+def _prioritised(action: str, ids: Sequence[UUID], **params: Any) -> dict[UUID, int]:
+    found = _rows(
+        "set_priority",
+        ids=list(ids),
+        sources=sorted(WAITING),
+        action=action,
+        aging_us=_default_aging(),
+        **params,
+    )
+    wake_after_commit(jobs_alias())
+    return dict(found)
+
+
+def _default_aging() -> int:
+    return jobs_settings().aging * 1_000_000
 
 
 def _moved(name: str, **params: Any) -> list[UUID]:

@@ -11,16 +11,19 @@ from uuid import UUID, uuid4
 import psycopg
 
 from ..conf import JobsSettings
-from ..errors import BrokerDown
+from ..errors import BrokerDown, QueueRefused
 from ..policy import Candidate, plan_carriers
 from ..wire import ANY_QUEUE
 from .broker import Broker
 from .durations import Durations
+from .failpoints import failpoint
 from .link import Link
 
 logger = logging.getLogger("jobs")
 
 LOCK_FAMILY = 0x6A6F6273  # "jobs"
+FULL = 10**9
+"""Messages that wait in a queue that the broker refuses: no room for another."""
 WINDOW = 2
 """Carriers in flight per worker slot: one runs, one waits so that the slot never does."""
 
@@ -123,6 +126,8 @@ class Dispatcher:
     def _waiting(self, routing_key: str) -> int:
         try:
             return self.broker.length(routing_key)
+        except QueueRefused:
+            return FULL
         except BrokerDown:
             self._resend_all = True
             raise
@@ -151,6 +156,8 @@ class Dispatcher:
                 ids=[job.id for carrier in carriers for job in carrier],
                 tokens=[token for token, carrier in zip(tokens, carriers, strict=True) for _ in carrier],
             )
+            failpoint("KD1")
+        failpoint("KD2")
         made = {row[0] for row in leased}
         self._unsent.extend((routing_key, token) for token in tokens if token in made)
         self._send_unsent()
@@ -165,6 +172,7 @@ class Dispatcher:
             return True
         try:
             self.broker.send(list(self._unsent))
+            failpoint("KD4")
         except BrokerDown:
             self._resend_all = True
             raise
@@ -173,15 +181,20 @@ class Dispatcher:
         return True
 
 
-def run(dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool]) -> None:
-    """Dispatch until `stop()`; survive the loss of the database and of the broker."""
+def run(
+    dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool], upkeep: Callable[[], float]
+) -> None:
+    """Dispatch until `stop()`; survive the loss of the database and of the broker.
+
+    `upkeep` does a batch of slow work and returns the seconds after which to do the next.
+    """
     pause = 0.1
     while not stop():
         try:
             if not (dispatcher.leads or dispatcher.lead()):
                 _nap(1.0, stop)
                 continue
-            _loop(dispatcher, sweep, stop)
+            _loop(dispatcher, sweep, stop, upkeep)
         except psycopg.Error as error:
             logger.warning("dispatcher: the database does not do its part, trying again: %s", str(error).strip())
             dispatcher.leads = False
@@ -192,9 +205,11 @@ def run(dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bo
             pause = 0.1
 
 
-def _loop(dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool]) -> None:
+def _loop(
+    dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool], upkeep: Callable[[], float]
+) -> None:
     settings = dispatcher.settings
-    promote_at = sweep_at = 0.0
+    promote_at = sweep_at = upkeep_at = 0.0
     idle = 0.0
     down = False
     while not stop():
@@ -205,6 +220,8 @@ def _loop(dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], 
         if now >= sweep_at:
             sweep_at = now + 1.0
             sweep()
+        if now >= upkeep_at:
+            upkeep_at = time.monotonic() + upkeep()
         try:
             busy = dispatcher.dispatch() > 0
             if down:

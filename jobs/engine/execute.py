@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,8 +14,10 @@ from kombu.utils.json import loads
 from ..conf import jobs_settings
 from ..policy import Outcome
 from ..states import End, State
+from .failpoints import failpoint
+from .finish import LONGEST_ERROR, clean
 from .link import Link
-from .record import LONGEST_ERROR, Recorder, clean
+from .record import Recorder
 from .slots import Slots
 
 logger = logging.getLogger("jobs")
@@ -42,6 +44,9 @@ class Run:
     token: UUID
     started_at: datetime
     alone: bool
+    retry_until: str | None = None
+    tags: dict[str, str] | None = None
+    reference: tuple[str, str] | None = None
 
     @property
     def time_limit(self) -> float | None:
@@ -63,12 +68,17 @@ class Place:
     slots: Slots
     link: Link
     recorder: Recorder
+    is_maimed: bool = False
+    """A task closed descriptors that are not its own: nothing more may be begun in this process."""
+    keeps_connections: bool = False
+    """Django's connections are a test's, not the jobs' own: a job that leaves one broken does not close it."""
 
 
 def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
     won_at_monotonic = time.monotonic()
     place.slots.write(place.index, token, 0, won_at_monotonic)
+    failpoint("K1")
     rows = place.link.insist(
         "win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node, receipt=uuid4()
     )
@@ -76,31 +86,86 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
         place.slots.clear(place.index)
         logger.info("lease is void: nothing to run", extra={"lease": str(token)})
         return 0
+    failpoint("K2")
     queue, payload, won_at = rows[0]
     jobs = _read(payload, token, place.link)
+    lease = _Won(token, queue, won_at, won_at_monotonic, alone=len(jobs) == 1)
     place.recorder.open(token)
     ran = done = 0
     try:
-        for ran, job in enumerate(_until_budget(jobs, won_at_monotonic, place), start=1):
-            started_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
-            as_run = _as_run(job, queue, token, started_at, alone=len(jobs) == 1)
-            place.slots.write(
-                place.index, token, ran, time.monotonic(), job_id=as_run.id, limit=as_run.time_limit or 0.0
-            )
-            place.recorder.begin(as_run.id, started_at, shown=as_run.alone)
-            outcome = _unreadable(as_run) if isinstance(as_run.args, Exception) else run(as_run)
-            outcome.finished_at = won_at + timedelta(seconds=time.monotonic() - won_at_monotonic)
-            outcome.progress = place.recorder.take_progress()
+        for index, (number, job) in enumerate(jobs):
+            if index and (lease.seconds() > jobs_settings().carrier_budget or place.slots.stopping):
+                break
+            as_run = _as_run(job, queue, token, lease.now(), alone=lease.alone)
+            if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1):
+                break
+            ran = index + 1
+            outcome = _run_one(as_run, lease, place, run)
+            if not place.link.is_intact():
+                place.link.abandon()
+                place.is_maimed = True
             # Before the outcome is kept, not after: a limit that strikes now must not kill a job that has ended.
-            place.slots.write(place.index, token, ran, time.monotonic())
+            place.slots.write(place.index, token, number, time.monotonic())
             place.recorder.add(outcome)
             done = ran
+            if place.is_maimed:
+                break
     finally:
         # Also when the process is told to end: what is done stays done, what was not started goes back. A run that
         # was cut off has no outcome, so its lease stays until someone takes it back with `lose`.
-        place.recorder.close(unstarted=[UUID(job[0]) for job in jobs[ran:]], end=done == ran)
+        place.recorder.close(unstarted=[UUID(job[0]) for _, job in jobs[ran:]], end=done == ran)
+    failpoint("K7")
     place.slots.clear(place.index)
     return ran
+
+
+@dataclass(slots=True)
+class _Won:
+    """A lease in this process; its times are on the database's clock."""
+
+    token: UUID
+    queue: str
+    at: datetime
+    at_monotonic: float
+    alone: bool
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.at_monotonic
+
+    def now(self) -> datetime:
+        return self.at + timedelta(seconds=self.seconds())
+
+
+def _announced(run: Run, lease: _Won, place: Place, number: int, *, behind: int) -> bool:
+    """Show the job in the slot; False if the main process took it back, with those behind it.
+
+    Shown first, looked after: the main process halts the lease first and looks at the slot after. One of the two sees
+    the other, so no job is both given back and started.
+    """
+    now = time.monotonic()
+    place.slots.write(
+        place.index,
+        lease.token,
+        number,
+        now,
+        job_id=run.id,
+        limit=run.time_limit or 0.0,
+        behind=behind,
+        since=lease.at_monotonic,
+    )
+    if place.slots.is_halted(place.index, lease.token):
+        place.slots.write(place.index, lease.token, number - 1, now)
+        return False
+    return True
+
+
+def _run_one(as_run: Run, lease: _Won, place: Place, run: Callable[[Run], Outcome]) -> Outcome:
+    place.recorder.begin(as_run.id, as_run.started_at, shown=as_run.alone)
+    outcome = _unreadable(as_run) if isinstance(as_run.args, Exception) else run(as_run)
+    failpoint("K4")
+    outcome.finished_at = lease.now()
+    outcome.progress = place.recorder.take_progress()
+    return outcome
 
 
 def held(link: Link, token: UUID, job_id: UUID) -> Run | None:
@@ -108,21 +173,15 @@ def held(link: Link, token: UUID, job_id: UUID) -> Run | None:
     rows = link.rows("held", id=job_id, token=token)
     if not rows:
         return None
-    id_, task, options, attempt, retries, max_retries, priority, queue, started_at = rows[0]
-    job = [id_, task, [], {}, loads(options) if options else None, attempt, retries, max_retries, priority, None]
+    id_, task, options, attempt, retries, max_retries, priority, queue, started_at, until = rows[0]
+    given = loads(options) if options else None
+    retry_until = until.isoformat() if until else None
+    job = [id_, task, [], {}, given, attempt, retries, max_retries, priority, None, retry_until, None, None, None]
     return _as_run(job, queue, token, started_at, alone=True)
 
 
-def _until_budget(jobs: list[list], since: float, place: Place) -> Iterator[list]:
-    budget = jobs_settings().carrier_budget
-    for index, job in enumerate(jobs):
-        if index and (time.monotonic() - since > budget or place.slots.stopping):
-            return
-        yield job
-
-
-def _read(payload: str, token: UUID, link: Link) -> list[list]:
-    """The lease's jobs with their arguments; long arguments come from the job rows."""
+def _read(payload: str, token: UUID, link: Link) -> list[tuple[int, list]]:
+    """The lease's jobs with their arguments, each with its number in the lease; long arguments come from the rows."""
     try:
         jobs = loads(payload)
     except Exception:
@@ -134,8 +193,7 @@ def _read(payload: str, token: UUID, link: Link) -> list[list]:
             if job[0] in kept:
                 job[2:5] = [json.loads(text) if text else None for text in kept[job[0]]]
                 job[:] = _readable(job)
-        jobs = [job for job in jobs if job[2] is not None]
-    return jobs
+    return [(number, job) for number, job in enumerate(jobs, start=1) if job[2] is not None]
 
 
 def _readable(job: list) -> list:
@@ -154,7 +212,8 @@ def _unreadable(run: Run) -> Outcome:
 
 
 def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: bool) -> Run:
-    id_, task, args, kwargs, options, attempt, retries, max_retries, priority, expires_at = job
+    id_, task, args, kwargs, options, attempt, retries, max_retries, priority, expires_at, *more = job
+    retry_until, tags, reference_type, reference_id = more or (None, None, None, None)
     return Run(
         UUID(id_),
         task,
@@ -170,4 +229,7 @@ def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: 
         token,
         started_at,
         alone,
+        retry_until,
+        tags,
+        (reference_type, reference_id) if reference_type and reference_id else None,
     )

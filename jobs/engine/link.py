@@ -7,12 +7,13 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import psycopg
 from django.conf import settings
-from django.db import connections, router
+from django.db import DatabaseError, connections, router, transaction
+from psycopg import sql
 
 from ..models import Job
 from .sql import statement
@@ -39,6 +40,60 @@ def dsn() -> dict[str, Any]:
     return {key: value for key, value in given.items() if key not in _NOT_FOR_THE_DRIVER}
 
 
+class Rows(Protocol):
+    """Where named statements run: the platform's own connection, or the caller's."""
+
+    def rows(self, name: str, /, **params: Any) -> list[tuple]: ...
+
+    def transaction(self) -> AbstractContextManager[Any]: ...
+
+    def copy(self, name: str, /) -> AbstractContextManager[Any]: ...
+
+
+class CallersLink:
+    """Django's connection, with whatever transaction its user has open. Errors are Django's."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+
+    def rows(self, name: str, /, **params: Any) -> list[tuple]:
+        with connections[self._alias].cursor() as cursor:
+            cursor.execute(statement(name), params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """A transaction, or a savepoint of the open one."""
+        return transaction.atomic(using=self._alias)
+
+    @contextmanager
+    def copy(self, name: str, /) -> Iterator[Any]:
+        """Run the named COPY; what is yielded has `write(text)`."""
+        with connections[self._alias].cursor() as cursor, cursor.copy(statement(name)) as copy:
+            yield copy
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The driver's error behind one of Django's."""
+    return error.__cause__ if isinstance(error, DatabaseError) and error.__cause__ else error
+
+
+_PATIENCE = {
+    # A server that is gone without a word is noticed within about 25 s, by an idle connection and by a busy one.
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_SESSION = (
+    "SET TIME ZONE 'UTC';"
+    # A host that is gone without a word loses its locks, a dispatcher's lead among them, within about 10 s.
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;"
+)
+
+_abandoned: list[Any] = []
+
+
 class Link:
     """One connection, opened at first use and opened again after it was lost; one thread at a time uses it.
 
@@ -51,6 +106,7 @@ class Link:
         self._lock_timeout = lock_timeout
         self._conn: psycopg.Connection | None = None
         self._pid = 0
+        self._inode = 0
         self._lock = threading.RLock()
 
     def rows(self, name: str, /, **params: Any) -> list[tuple]:
@@ -80,10 +136,31 @@ class Link:
         with self._lock, self._open().transaction():
             yield
 
+    @contextmanager
+    def copy(self, name: str, /) -> Iterator[Any]:
+        with self._lock, self._open().cursor() as cursor, cursor.copy(statement(name)) as copy:
+            yield copy
+
     def notified(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for a notification."""
         with self._lock:
             return any(True for _ in self._open().notifies(timeout=timeout, stop_after=1))
+
+    def is_intact(self) -> bool:
+        """False when the descriptor of the open connection was closed by someone else, and may be another's by now."""
+        conn = self._conn
+        if conn is None or conn.closed:
+            return True
+        try:
+            return os.fstat(conn.fileno()).st_ino == self._inode
+        except OSError:
+            return False
+
+    def abandon(self) -> None:
+        """Go on with a new connection; to close the old one would close a descriptor that may be another's."""
+        with self._lock:
+            _abandoned.append(self._conn)
+            self._conn = None
 
     def close(self) -> None:
         with self._lock:
@@ -94,8 +171,18 @@ class Link:
     def _open(self) -> psycopg.Connection:
         # A connection from before a fork belongs to the parent: two processes on one socket mix up their answers.
         if self._conn is None or self._conn.closed or self._pid != os.getpid():
-            self._pid = os.getpid()
-            parameters: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, **dsn()}
-            self._conn = psycopg.connect(**parameters, autocommit=True, application_name=self._application)
-            self._conn.execute(f"SET TIME ZONE 'UTC'; SET lock_timeout = {int(self._lock_timeout * 1000)}")
+            self._conn, self._pid = self._connected(), os.getpid()
+            self._inode = os.fstat(self._conn.fileno()).st_ino
         return self._conn
+
+    def _connected(self) -> psycopg.Connection:
+        parameters: Mapping[str, Any] = {**_PATIENCE, **dsn()}
+        conn = psycopg.connect(**parameters, autocommit=True, application_name=self._application)
+        try:
+            conn.execute(f"{_SESSION} SET lock_timeout = {int(self._lock_timeout * 1000)}")
+            if role := connections[jobs_alias()].settings_dict["OPTIONS"].get("assume_role"):
+                conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        except BaseException:
+            conn.close()
+            raise
+        return conn

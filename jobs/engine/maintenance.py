@@ -8,9 +8,17 @@ from datetime import datetime
 from uuid import UUID
 
 from ..conf import JobsSettings
+from ..states import State
+from .abandoned import abandon
+from .chords import judge
+from .failpoints import failpoint
 from .link import Link
 
 logger = logging.getLogger("jobs")
+
+AWAITED = 2000
+"""Chords and jobs that others wait for and one sweep looks at; the next one goes on behind them."""
+FIRST = UUID(int=0)
 
 
 class Sweeper:
@@ -26,16 +34,27 @@ class Sweeper:
         self._seen: dict[UUID, tuple[datetime, float]] = {}
         self._forget_at = 0.0
         self._looked_at = -math.inf
+        self._judged = FIRST
 
     def sweep(self) -> None:
         self.void_silent_workers()
         self.recover()
-        expired = self._link.rows("expire", limit=1000)
-        if expired:
-            logger.info("jobs expired", extra={"count": len(expired)})
+        self.judge()
+        if expired := self.expire():
+            logger.info("jobs expired", extra={"count": expired})
         if self._clock() >= self._forget_at:
             self._forget_at = self._clock() + 3600
             self._link.rows("forget_workers")
+
+    def expire(self) -> int:
+        with self._link.transaction():
+            expired = [row[0] for row in self._link.rows("expire", limit=1000)]
+            abandon(self._link.rows, expired)
+        return len(expired)
+
+    def judge(self) -> None:
+        """The guarantee behind the finish: what waits for a chord that is complete, or can't be any more, goes on."""
+        self._judged = judge(self._link, self._judged, limit=AWAITED) or FIRST
 
     def void_silent_workers(self) -> None:
         alive = self._link.rows("alive")
@@ -60,9 +79,22 @@ class Sweeper:
 
     def recover(self) -> None:
         """Take back every lease that nobody will finish."""
-        for token, won in self._link.rows("lost_leases", timeout=self._settings.dispatch_timeout, limit=500):
+        for token, won, strike in self._link.rows("lost_leases", timeout=self._settings.dispatch_timeout, limit=500):
+            failpoint("KR1")
             reason = "its worker died or stopped answering" if won else "no worker took it in time"
-            lose(self._link, token, self._settings, won=won, begun=None, reason=reason)
+            lose(self._link, token, self._settings, won=won, begun=None, reason=reason, strike=strike)
+
+
+def relieve(link: Link, token: UUID, begun: int) -> int:
+    """Give back the jobs of a won lease behind its `begun`th, which blocks; returns how many.
+
+    Only for a lease whose worker begins no further job of it.
+    """
+    with link.transaction():
+        behind = [row[0] for row in link.rows("behind", token=token, begun=begun)]
+        returned = link.rows("give_back", ids=behind, token=token) if behind else []
+        abandon(link.rows, [id_ for id_, state in returned if state == State.CANCELLED])
+    return len(returned)
 
 
 def lose(
@@ -80,16 +112,18 @@ def lose(
     `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows. Without `strike` a job that
     ran alone is not held to blame.
     """
-    lost, unstarted, poisoned = link.rows(
-        "lose",
-        token=token,
-        won=won,
-        begun=begun,
-        reason=reason,
-        strike=strike,
-        poison_after=settings.poison_after,
-        poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
-    )[0]
+    with link.transaction():
+        lost, unstarted, poisoned, over = link.rows(
+            "lose",
+            token=token,
+            won=won,
+            begun=begun,
+            reason=reason,
+            strike=strike,
+            poison_after=settings.poison_after,
+            poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
+        )[0]
+        abandon(link.rows, over)
     if lost or unstarted:
         logger.warning(
             "lease taken back: %s",

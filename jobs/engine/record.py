@@ -5,9 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -15,24 +13,16 @@ from psycopg import errors
 
 from ..conf import jobs_settings
 from ..policy import Outcome
-from ..states import FINAL, End, State
-from .enqueue import enqueue_in
-from .link import Link
+from ..states import State
+from .abandoned import abandon
+from .failpoints import failpoint
+from .finish import finish, unstorable
+from .link import Link, Rows
 
 logger = logging.getLogger("jobs")
 
 RETRY = 1.0
 """Seconds before the thread tries again what failed for another reason than a locked row."""
-LONGEST_ERROR = 8_192
-LONGEST_TRACEBACK = 65_536
-
-
-def clean(text: str | None, longest: int) -> str | None:
-    """Text that PostgreSQL takes: no NUL, no half surrogate pair, at most `longest` characters."""
-    if text is None:
-        return None
-    text = text if len(text) <= longest else text[:longest] + f"… ({len(text):,} characters)"
-    return text.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")
 
 
 class Recorder:
@@ -41,9 +31,10 @@ class Recorder:
     The thread is what keeps finished jobs on record within that time while the next job blocks.
     """
 
-    def __init__(self, link: Link, node: str) -> None:
+    def __init__(self, link: Link, node: str, *, threaded: bool = True) -> None:
         self._link = link
         self._node = node
+        self._threaded = threaded  # without it, everything is written when the lease ends
         self._lock = threading.RLock()  # one writer at a time: main thread or flusher
         self._poke = threading.Event()
         self._token: UUID | None = None
@@ -52,7 +43,7 @@ class Recorder:
         self._late_at = 0.0
         self._progress: str | None = None
         self._swap = threading.Lock()  # the two threads exchange `_progress`
-        self._wrote_progress_at = 0.0
+        self._wrote_progress_at = float("-inf")
         self._thread: threading.Thread | None = None
 
     def open(self, token: UUID) -> None:
@@ -60,14 +51,14 @@ class Recorder:
             # Left behind when the last lease was cut off: they are outcomes under that lease, never under this one.
             self._waiting, self._current = [], None
             self._token = token
-        if self._thread is None:
+        if self._thread is None and self._threaded:
             self._thread = threading.Thread(target=self._watch, name="jobs-recorder", daemon=True)
             self._thread.start()
 
     def begin(self, job_id: UUID, started_at: datetime, *, shown: bool) -> None:
         """A job starts now; `shown` when the database has it as running already."""
         self._progress = None
-        self._wrote_progress_at = 0.0
+        self._wrote_progress_at = float("-inf")
         self._late_at = float("inf") if shown else time.monotonic() + 2 * jobs_settings().flush_interval
         self._current = (job_id, started_at)
         if not shown:
@@ -83,6 +74,24 @@ class Recorder:
         else:
             self._poke.set()
 
+    def record_within(self, link: Rows, outcome: Outcome) -> bool:
+        """Record the current job over another connection, in the transaction that is open there.
+
+        From now on its row is left alone here: a write would wait for that transaction, and that transaction for
+        this lock. `resume` takes it up again after a rollback. False: the lease does not hold the job any more.
+        """
+        with self._lock:
+            self._current = None
+            outcome.progress = self.take_progress()
+            return outcome.job_id in self._write(link, [outcome], done=False)
+
+    def resume(self, job_id: UUID, started_at: datetime, progress: str | None) -> None:
+        """The transaction of `record_within` was rolled back: the job is still the current one."""
+        with self._lock:
+            self._current = (job_id, started_at)
+        if progress is not None:
+            self.report(progress)
+
     def take_progress(self) -> str | None:
         """Progress not written yet, to go with the job's outcome."""
         with self._swap:
@@ -97,7 +106,8 @@ class Recorder:
     def add(self, outcome: Outcome) -> None:
         with self._lock:
             self._current = None
-            self._waiting.append(outcome)
+            if not outcome.committed:
+                self._waiting.append(outcome)
         self._poke.set()
 
     def close(self, unstarted: Sequence[UUID] = (), *, end: bool = True) -> None:
@@ -110,7 +120,9 @@ class Recorder:
     def _closed(self, unstarted: Sequence[UUID], end: bool) -> bool:
         try:
             if unstarted:
-                self._link.rows("give_back", ids=list(unstarted), token=self._token)
+                with self._link.transaction():
+                    returned = self._link.rows("give_back", ids=list(unstarted), token=self._token)
+                    abandon(self._link.rows, [id_ for id_, state in returned if state == State.CANCELLED])
             with self._lock:
                 while not self._flush(last=end) and (end or self._waiting):
                     if self._waiting:
@@ -176,7 +188,9 @@ class Recorder:
         if not batch and not last:
             return False
         try:
-            moved = self._write(batch, done=last)
+            failpoint("K5")
+            moved = self._write(self._link, batch, done=last)
+            failpoint("K6")
         except (errors.LockNotAvailable, errors.DeadlockDetected, psycopg.DataError):
             self._waiting = self._one_by_one(batch)
             return False
@@ -188,24 +202,15 @@ class Recorder:
         left = []
         for outcome in batch:
             try:
-                self._report_stale([outcome], self._write([outcome], done=False))
+                self._report_stale([outcome], self._write(self._link, [outcome], done=False))
             except (errors.LockNotAvailable, errors.DeadlockDetected):
                 left.append(outcome)
             except psycopg.DataError as error:
-                left.append(_unstorable(outcome, error))
+                left.append(unstorable(outcome, error))
         return left
 
-    def _write(self, batch: list[Outcome], *, done: bool) -> set[UUID]:
-        """One transaction: outcomes, attempts, the lease's end, and the jobs that follow from what was recorded."""
-        columns = _columns(batch, token=self._token, node=self._node, done=done)
-        if not any(outcome.next_jobs for outcome in batch):
-            return {row[0] for row in self._link.rows("finish", **columns)}
-        with self._link.transaction():
-            moved = {row[0] for row in self._link.rows("finish", **columns)}
-            for outcome in batch:
-                if outcome.job_id in moved:
-                    enqueue_in(self._link, outcome.next_jobs)
-        return moved
+    def _write(self, link: Rows, batch: list[Outcome], *, done: bool) -> set[UUID]:
+        return finish(link, batch, token=self._token, node=self._node, done=done)
 
     def _report_stale(self, batch: Sequence[Outcome], moved: set[UUID]) -> None:
         for outcome in batch:
@@ -214,49 +219,3 @@ class Recorder:
                     "stale outcome dropped: the job was given to another worker meanwhile",
                     extra={"job_id": str(outcome.job_id), "state": outcome.state},
                 )
-
-
-def record_one(link: Link, token: UUID, outcome: Outcome, *, node: str) -> bool:
-    """Record an outcome on behalf of a process that was killed. False: the lease no longer holds the job."""
-    return bool(link.rows("finish", **_columns([outcome], token=token, node=node, done=False)))
-
-
-def _unstorable(outcome: Outcome, error: psycopg.DataError) -> Outcome:
-    """The work is done, so its state stands; what can't be stored is replaced by the reason.
-
-    A retry that can't be stored would run with other arguments or at another time than it asked for: a dead letter.
-    """
-    return replace(
-        outcome,
-        state=outcome.state if outcome.state in FINAL else State.DEAD_LETTER,
-        end=outcome.end if outcome.state in FINAL else End.FAILED,
-        delay=None,
-        spent=0,
-        next_jobs=(),
-        result=None,
-        progress=None,
-        args=None,
-        kwargs=None,
-        traceback=None,
-        error=clean(f"the result can't be stored: {error}", LONGEST_ERROR),
-    )
-
-
-def _columns(batch: Sequence[Outcome], **shared: Any) -> dict[str, Any]:
-    return {
-        **shared,
-        "ids": [o.job_id for o in batch],
-        "states": [str(o.state) for o in batch],
-        "ends": [str(o.end) for o in batch],
-        "started": [o.started_at for o in batch],
-        "finished": [o.finished_at for o in batch],
-        "results": [o.result for o in batch],
-        "errors": [o.error for o in batch],
-        "tracebacks": [o.traceback for o in batch],
-        "delays": [o.delay for o in batch],
-        "spent": [o.spent for o in batch],
-        "args": [o.args for o in batch],
-        "kwargs": [o.kwargs for o in batch],
-        "progress": [o.progress for o in batch],
-        "final": [o.state in FINAL for o in batch],
-    }

@@ -6,6 +6,7 @@ import time
 from django.db import connections, transaction
 
 from ..conf import jobs_settings
+from .failpoints import failpoint
 from .sql import statement
 
 logger = logging.getLogger("jobs")
@@ -25,6 +26,7 @@ def wake_after_commit(alias: str) -> None:
 
 def _wake(alias: str) -> None:
     global _last
+    failpoint("KE2")
     now = time.monotonic()
     if now - _last < QUIET:
         return

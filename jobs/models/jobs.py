@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from ..states import FINAL, LEASED, End, State, choices
+from .references import JobQuerySet
 from .written import EngineWritten
 
 STRICT_AGING = 10**15
@@ -41,7 +42,18 @@ class Job(EngineWritten):
     tags = models.JSONField(null=True, blank=True, help_text="String to string.")
     reference_type = models.TextField(null=True, blank=True)
     reference_id = models.TextField(null=True, blank=True)
-    unique_key = models.TextField(null=True, blank=True)
+    unique_key = models.TextField(null=True, blank=True, help_text="At most one job of its task holds it.")
+    unique_until = models.DateTimeField(
+        null=True, blank=True, help_text="The key is held so long, even by a finished job."
+    )
+    retry_until = models.DateTimeField(null=True, blank=True, help_text="No retry begins after it.")
+    chord = models.UUIDField(null=True, blank=True, help_text="Chord of which it is a member.")
+    after = models.UUIDField(
+        null=True, blank=True, help_text="Chord it waits for; its own id: the job that takes over."
+    )
+    children = models.TextField(
+        null=True, blank=True, help_text="JSON: results of the jobs it called, as Celery lists them."
+    )
     worker = models.TextField(null=True, blank=True, help_text="Node name of the last start.")
     created_by = models.TextField(null=True, blank=True)
     created_at = models.DateTimeField()
@@ -49,8 +61,15 @@ class Job(EngineWritten):
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
 
+    objects = JobQuerySet.as_manager()
+
     class Meta:
-        permissions = (("requeue_job", "Can requeue failed jobs"), ("cancel_job", "Can cancel jobs"))
+        permissions = (
+            ("requeue_job", "Can requeue failed jobs"),
+            ("cancel_job", "Can cancel jobs"),
+            ("boost_job", "Can change the priority of jobs"),
+            ("purge_job", "Can delete finished jobs"),
+        )
         constraints = (
             models.CheckConstraint(condition=Q(priority__range=(-100, 100)), name="jobs_priority_is_between_100s"),
             models.CheckConstraint(
@@ -83,14 +102,26 @@ class Job(EngineWritten):
                 fields=["task", "finished_at"], condition=Q(finished_at__isnull=False), name="jobs_finished_by_task"
             ),
             models.Index(
-                fields=["queue", "finished_at"],
+                fields=["queue", "state", "finished_at"],
                 condition=Q(state__in=["dead_letter", "failed"]),
-                name="jobs_dead_by_queue",
+                name="jobs_dead_letters",
             ),
             models.Index(
                 fields=["reference_type", "reference_id"],
                 condition=Q(reference_id__isnull=False),
                 name="jobs_by_reference",
+            ),
+            models.Index(fields=["chord"], condition=Q(chord__isnull=False), name="jobs_by_chord"),
+            models.Index(fields=["after"], condition=Q(state="blocked"), name="jobs_blocked"),
+            models.Index(
+                fields=["chord"],
+                condition=Q(chord__isnull=False, state__in=sorted(FINAL - {State.COMPLETED})),
+                name="jobs_spoiling_a_chord",
+            ),
+            models.Index(
+                fields=["unique_until"],
+                condition=Q(unique_until__isnull=False, unique_key__isnull=False, finished_at__isnull=False),
+                name="jobs_keys_to_release",
             ),
         )
 
@@ -144,6 +175,21 @@ class Lease(EngineWritten):
         return f"{len(self.job_ids)} jobs of {self.queue}"
 
 
+class Chord(EngineWritten):
+    """A group whose results go to a body: the body is a blocked job until every member has completed."""
+
+    id = models.UUIDField(primary_key=True)
+    size = models.IntegerField(help_text="Members; each completes once.")
+    done = models.IntegerField(db_default=0, help_text="Members that have completed.")
+    members = models.TextField(
+        db_default="[]", help_text="JSON: ids of the members in the shape that their results take."
+    )
+    created_at = models.DateTimeField(db_default=TransactionNow())
+
+    def __str__(self) -> str:
+        return f"chord {self.id}: {self.done} of {self.size}"
+
+
 class Queue(models.Model):
     """A named lane. A row appears at first use; operators edit it."""
 
@@ -154,7 +200,19 @@ class Queue(models.Model):
         db_default=360_000_000,
         help_text=f"µs of waiting that weigh as much as one point of priority; {STRICT_AGING} is strict priority.",
     )
+    ranked_us = models.BigIntegerField(
+        null=True, blank=True, editable=False, help_text="aging_us by which its pending jobs were last ranked."
+    )
     weight = models.PositiveSmallIntegerField(db_default=1, help_text="Share of carriers beside the other queues.")
+    max_size = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Waiting jobs above which calls are refused with QueueFull; empty: no limit."
+    )
+    dead_letter_cap = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Dead letters kept, the oldest leave first; empty: JOBS_DEAD_LETTER_CAP."
+    )
+    dead_letter_days = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Days that dead letters are kept; empty: JOBS_DEAD_LETTER_DAYS."
+    )
     created_at = models.DateTimeField(db_default=TransactionNow())
 
     class Meta:

@@ -152,3 +152,24 @@ def test_selected_dead_letters_are_requeued_from_their_list(browser: Browser, li
     browser.click("button[name=index]")
     assert browser.text(".messagelist .success") == "Requeued 3 jobs."
     assert "3 jobs wait and no dispatcher is running" in browser.text(".jobs-notices")
+
+
+def test_a_dead_letter_is_requeued_with_other_arguments(browser: Browser, live_server) -> None:
+    User.objects.create_superuser("alice", password="a long password")
+    dead = make_job(state="dead_letter", args=[1, "two"], error="TypeError: a number and a text")
+    browser.open(live_server.url + reverse("admin:jobs_job_change", args=[dead]))
+    browser.type("#id_username", "alice")
+    browser.type("#id_password", "a long password")
+    browser.click("input[type=submit]")
+    assert "It failed for good" in browser.text(".jobs-reasons")
+
+    browser.follow("Edit and requeue")
+    browser.type("#id_kwargs", "\ue003\ue003" + '{"y": 2}')  # over the braces that stand there
+    browser.click(".jobs-edit button")
+    assert "multiple values for argument" in browser.text(".jobs-edit .errorlist")
+    assert Job.objects.get(pk=dead).state == "dead_letter"
+    browser.open(live_server.url + reverse("admin:jobs_job_edit", args=[dead]))
+    browser.type("#id_args", "\ue009a\ue000[1, 2]")  # all of it replaced
+    browser.click(".jobs-edit button")
+    assert browser.text(".messagelist .success") == "Requeued 1 job."
+    assert Job.objects.get(pk=dead).args == "[1, 2]"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs.engine import cancel
-from jobs.engine.enqueue import job_key
+from jobs.engine.newjob import job_key
 from jobs.models import Attempt, AuditEntry, Job
 from tests.support.fleet import Fleet
 from tests.support.tasks import deaf, fail, interrupted, mark, polite

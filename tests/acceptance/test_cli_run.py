@@ -35,7 +35,15 @@ def test_a_failure_is_retried_in_sight_and_ends_with_1(fleet):
 
 def test_ctrl_c_while_nobody_works_leaves_the_job(fleet):
     command = [sys.executable, "manage.py", "jobs", "run", "tests.support.tasks.noop"]
-    process = subprocess.Popen(command, cwd=ROOT, env=fleet.environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=fleet.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background of a shell, Ctrl-C is ignored by all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert process.stderr is not None
     with process.stderr as said:
         assert any("no dispatcher is running" in line for line in iter(said.readline, ""))

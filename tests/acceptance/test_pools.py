@@ -39,17 +39,33 @@ def test_every_pool_runs_jobs_refuses_forged_messages_and_ends_in_good_order(
 ) -> None:
     worker = fleet.worker("-P", pool)
     fleet.dispatcher()
-    forge(("jobs.run", ["x"]), ("jobs.run", [1, "no token"]), (leave.name, [str(tmp_path), "forged"]))
+    forge(
+        ("jobs.run", ["x"]),
+        ("jobs.run", [1, "no token"]),
+        (leave.name, [str(tmp_path), "forged"]),
+        ("not.a.task", [1]),
+    )
     results = [add.delay(n, n) for n in range(60)]
     broken = fail.apply_async(max_retries=0)
     assert [result.get(timeout=30) for result in results] == [2 * n for n in range(60)]
     with pytest.raises(ValueError, match="no luck"):
         broken.get(timeout=30)
     wait_until(
-        lambda: AuditEntry.objects.filter(action="refuse_message").count() == 3, what="refused messages on record"
+        lambda: AuditEntry.objects.filter(action="refuse_message").count() == 4, what="refused messages on record"
     )
+    unknown = AuditEntry.objects.get(resource_id="not.a.task")
+    assert unknown.detail == {"detail": "no task of this name is registered here"}
     assert not (tmp_path / "forged").exists()
     assert not Lease.objects.exists()
     assert set(Job.objects.values_list("attempt", flat=True)) == {1}
     worker.terminate()
     assert worker.wait(20) == 0
+
+
+def test_a_worker_refuses_to_start_on_a_pool_that_cannot_keep_its_limits(fleet: Fleet) -> None:
+    fleet.environment["JOBS_TIMEOUT"] = "5"
+    process = fleet.start("worker", "-m", "celery", "-A", "jobsite", "worker", "-P", "threads")
+    assert process.wait(60) == 1
+    said = Path(fleet.log("worker")).read_text()
+    assert "JOBS_TIMEOUT can't hold on a worker with a pool of 'thread'" in said
+    assert "Traceback" not in said

@@ -1,39 +1,24 @@
 """Races over the same rows, with real threads and connections."""
 
-import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
-from jobs.engine.enqueue import NewJob, enqueue
+from jobs.engine.enqueue import enqueue
+from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
-from jobs.engine.record import _columns
+from jobs.engine.newjob import NewJob
 from jobs.models import Attempt, Job, Lease
 from tests.support.engine import NODE, lease, leases, new_job, opened, outcome, row, win, won
 from tests.support.rows import make_worker
+from tests.support.threads import together
 from tests.support.wait import wait_until
 
 LOST = {"strike": True, "begun": None, "reason": "x", "poison_after": 100, "poison_error": ""}
-
-
-def together(*calls: Callable) -> list:
-    """Run all at once, each in a thread of its own."""
-    start = threading.Barrier(len(calls))
-
-    def run(call: Callable):
-        try:
-            start.wait(10)
-            return call()
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result(60) for future in [pool.submit(run, call) for call in calls]]
 
 
 def test_no_job_is_leased_twice_by_dispatchers_that_work_at_once(link: Link) -> None:
@@ -97,7 +82,7 @@ def test_an_outcome_and_a_loss_at_the_same_moment_never_both_count(link: Link) -
 
         def finish(token=token, jobs=jobs) -> int:
             with opened() as own:
-                batch = _columns([outcome(job) for job in reversed(jobs)], token=token, node=NODE, done=True)
+                batch = columns_of([outcome(job) for job in reversed(jobs)], token=token, node=NODE, done=True)
                 return len(own.rows("finish", **batch))
 
         def lose(token=token) -> int:
@@ -124,7 +109,9 @@ def test_partial_outcomes_and_a_loss_leave_every_job_in_one_place(link: Link) ->
                 moved = 0
                 for job in reversed(jobs):
                     try:
-                        moved += len(own.rows("finish", **_columns([outcome(job)], token=token, node=NODE, done=False)))
+                        moved += len(
+                            own.rows("finish", **columns_of([outcome(job)], token=token, node=NODE, done=False))
+                        )
                     except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
                         continue
                 return moved
@@ -143,7 +130,7 @@ def test_many_producers_of_one_id_make_one_job(link: Link) -> None:
     for state in ("new", "finished"):
         id_ = uuid4()
         if state == "finished":
-            link.rows("finish", **_columns([outcome(id_)], token=won(link, [new_job(id=id_)]), node=NODE, done=True))
+            link.rows("finish", **columns_of([outcome(id_)], token=won(link, [new_job(id=id_)]), node=NODE, done=True))
         together(*[lambda id_=id_: enqueue(NewJob(task="t", id=id_))] * 8)
         assert row(id_).epoch == (1 if state == "new" else 2)
         assert row(id_).state == "pending"

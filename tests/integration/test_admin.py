@@ -12,7 +12,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
 from jobs.engine.dispatch import LOCK_FAMILY
-from jobs.engine.enqueue import job_key
+from jobs.engine.newjob import job_key
 from jobs.models import AuditEntry, Job, Queue
 from tests.support.rows import make_attempt, make_job, make_worker
 
@@ -235,7 +235,7 @@ def test_dead_letters_lists_only_those_and_links_to_the_job(operator: Client) ->
 
 
 def test_all_matching_dead_letters_are_requeued_up_to_the_cap(operator: Client, monkeypatch) -> None:
-    monkeypatch.setattr("jobs.admin.requeue.COUNTED", 3)
+    monkeypatch.setattr("jobs.admin.requeue.MOST", 3)
     ids = [make_job(state="dead_letter") for _ in range(5)]
     found = select(operator, DEAD_LETTERS, ids[0], select_across="1")
     assert "Requeued 3 jobs. There are more than 3: requeue again for the rest." in found

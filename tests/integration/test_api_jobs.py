@@ -19,11 +19,11 @@ from jobs.models import AuditEntry, Job
 from jobs.queries import status_of
 from jobs.states import State
 from tests.support import tasks  # noqa: F401  registers them
+from tests.support.api import TOKEN, client, post, problem
 from tests.support.rows import make_job
 
 ADD = "tests.support.tasks.add"
 NOOP = "tests.support.tasks.noop"
-TOKEN = "a-token-for-tests"
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.django_db
@@ -41,21 +41,7 @@ def _token(settings):
 
 @pytest.fixture
 def api() -> Client:
-    return Client(headers={"Authorization": f"Bearer {TOKEN}"}, enforce_csrf_checks=True, raise_request_exception=False)
-
-
-def post(client: Client, body: Any, path: str = "/api/jobs/submit", content_type: str = "application/json") -> Any:
-    data = body if isinstance(body, str | bytes) else json.dumps(body)
-    return client.post(path, data, content_type=content_type)
-
-
-def problem(response: Any, status: int, code: str) -> dict[str, Any]:
-    assert (response.status_code, response["Content-Type"]) == (status, "application/problem+json"), response.content
-    found = response.json()
-    assert found["status"] == status
-    assert found["code"] == code
-    assert found.keys() >= {"type", "title", "detail"}
-    return found
+    return client()
 
 
 def pointers(found: dict[str, Any]) -> list[str]:
@@ -174,12 +160,22 @@ def test_a_body_that_is_no_job_is_refused_with_its_place(api, body, code, pointe
     assert not Job.objects.exists()
 
 
-@pytest.mark.parametrize("field", ["unique_key", "on_conflict", "depends_on", "retry_delay", "retry_backoff"])
+@pytest.mark.parametrize("field", ["depends_on"])
 def test_what_the_platform_does_not_do_yet_is_refused_not_ignored(api, field):
     found = problem(post(api, {"task": NOOP, field: 300}), 422, "invalid_body")
     assert found["errors"][0]["pointer"] == f"/{field}"
     assert found["errors"][0]["detail"].startswith("Not supported yet")
     assert not Job.objects.exists()
+
+
+def test_a_caller_shapes_the_retries(api):
+    shape = {"max_retries": 9, "retry_delay": 2, "retry_backoff": 3, "retry_backoff_max": 60}
+    assert post(api, {"task": NOOP, "retry_for": 600, **shape}).status_code == 201
+    job = Job.objects.get()
+    assert json.loads(job.options) == shape
+    assert (job.retry_until - job.created_at).total_seconds() == 600
+    for field, value in (("retry_delay", -1), ("retry_backoff", 0.5), ("retry_backoff_max", "1"), ("retry_for", 0)):
+        assert pointers(problem(post(api, {"task": NOOP, field: value}), 422, "invalid_body")) == [f"/{field}"]
 
 
 def test_the_printed_example_with_a_timeout_works_as_printed(api):
@@ -391,11 +387,26 @@ def test_openapi_describes_every_route(client):
         "/api/jobs/{job_id}",
         "/api/jobs/{job_id}/status",
         "/api/jobs/{job_id}/result",
+        "/api/jobs/{job_id}/explain",
         "/api/jobs/{job_id}/cancel",
         "/api/jobs/{job_id}/retry",
         "/api/health",
     }
     assert {"type": "http", "scheme": "bearer"} in found["components"]["securitySchemes"].values()
+
+
+# --- explain ---
+
+
+def test_a_job_explains_why_it_is_not_running(api, client):
+    job_id = make_job(queue="mail")
+    found = api.get(f"/api/jobs/{job_id}/explain").json()
+    assert (found["job_id"], found["state"]) == (str(job_id), "pending")
+    assert [reason["code"] for reason in found["reasons"]] == ["no_dispatcher", "no_worker"]
+    assert found["reasons"][1]["text"] == "No live worker serves its queue mail."
+    assert "celery -A jobsite worker" in found["reasons"][1]["advice"]
+    problem(client.get(f"/api/jobs/{job_id}/explain"), 401, "unauthorized")
+    problem(api.get(f"/api/jobs/{UUID(int=7)}/explain"), 404, "job_not_found")
 
 
 # --- cancel and retry ---

@@ -4,9 +4,10 @@ import pytest
 from celery import current_app
 
 from jobs.app.runner import Runner
-from jobs.engine.enqueue import NewJob, enqueue, job_key
+from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import carry
 from jobs.engine.link import Link
+from jobs.engine.newjob import NewJob, job_key
 from jobs.models import Lease
 from tests.support.engine import lease, placed, row, run
 from tests.support.odd_tasks import (
@@ -47,10 +48,11 @@ def test_a_run_that_is_cut_off_keeps_its_lease_until_it_is_taken_back(link: Link
         with pytest.raises(SystemExit):
             carry(token, place, stopping)
         assert place.slots.begun(token) == 2
-    assert [row(job).state for job in jobs] == ["completed", "dispatched", "pending"]
+    assert [row(job).lease for job in jobs] == [None, token, None]
+    assert [row(job).state for job in (jobs[0], jobs[2])] == ["completed", "pending"]
     assert link.rows(
         "lose", token=token, won=True, strike=True, begun=2, reason="x", poison_after=3, poison_error=""
-    ) == [(1, 0, 0)]
+    ) == [(1, 0, 0, [])]
     assert [row(job).state for job in jobs] == ["completed", "pending", "pending"]
 
 

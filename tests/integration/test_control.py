@@ -3,10 +3,11 @@
 import pytest
 
 from jobs.engine import cancel, requeue
+from jobs.engine.control import purge
+from jobs.engine.finish import record_one
 from jobs.engine.link import Link
-from jobs.engine.record import record_one
 from jobs.models import AuditEntry, Job, Lease
-from jobs.states import CANCEL, REQUEUE, End, State
+from jobs.states import CANCEL, FINAL, REQUEUE, End, State
 from tests.support.engine import lease, new_job, outcome, row, won
 from tests.support.rows import make_job
 
@@ -71,3 +72,11 @@ def test_a_new_life_forgets_the_wish_to_cancel(link: Link) -> None:
 def test_an_address_that_the_database_has_no_word_for_stops_nobody(link: Link, address: str | None) -> None:
     job_id = new_job()
     assert cancel([job_id], actor="ada", ip=address).now == [job_id]
+
+
+@pytest.mark.parametrize("state", sorted(State))
+def test_purge_deletes_exactly_finished_jobs_of_the_states_that_are_meant(link: Link, state: State) -> None:
+    job_id, other = make_job(state=state), make_job(state=state)
+    assert purge([job_id], states=FINAL - {state}) == []
+    assert purge([job_id]) == ([(job_id, state)] if state in FINAL else [])
+    assert set(Job.objects.values_list("pk", flat=True)) == ({other} if state in FINAL else {job_id, other})

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
-from celery import current_app
+from celery import chain, current_app
 
 from jobs.app.enforcer import Enforcer
 from jobs.conf import jobs_settings
 from jobs.engine.link import Link
 from jobs.engine.maintenance import lose
+from jobs.engine.newjob import job_key
 from jobs.engine.slots import Slots
+from jobs.models import Job
 from tests.support.engine import NODE, new_job, row, won
+from tests.support.odd_tasks import boom, echo, errback
 from tests.support.wait import wait_until
 
 
@@ -65,3 +68,19 @@ def test_a_job_that_ended_meanwhile_costs_nobody_his_process(link: Link, slots: 
     os.kill(pid, 0)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
+
+
+@pytest.mark.parametrize(("retries", "called"), [(0, 1), (1, 0)])
+def test_a_job_killed_for_good_calls_its_errbacks_and_ends_its_chain(
+    link: Link, slots: Slots, retries: int, called: int
+) -> None:
+    last = chain(boom.si().set(link_error=[errback.s()], max_retries=retries), echo.s())()
+    job_id = job_key(last.parent.id)
+    token = won(link, [job_id])
+    enforcer = Enforcer(slots, link, NODE, current_app.tasks, lambda work: None)
+    pid = child(slots, token, job_id)
+    enforcer.limits()
+    os.waitpid(pid, 0)
+    enforcer.settle(token)
+    assert list(Job.objects.filter(task=errback.name).values_list("args", flat=True)) == [f'["{job_id}"]'] * called
+    assert Job.objects.filter(pk=job_key(last.id), state="failed").count() == called

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from jobs.conf import jobs_settings
+from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
 from jobs.engine.maintenance import lose
-from jobs.engine.record import _columns
 from jobs.models import Attempt, Lease, Worker
 from jobs.states import End, State
 from tests.support.engine import NODE, lease, leases, new_job, outcome, row, win, won
@@ -18,7 +18,7 @@ LOST = {"reason": "its worker died", "settings": replace(jobs_settings(), poison
 
 
 def finish(link: Link, token, *outcomes, done: bool = True) -> set:
-    return {r[0] for r in link.rows("finish", **_columns(outcomes, token=token, node=NODE, done=done))}
+    return {r[0] for r in link.rows("finish", **columns_of(outcomes, token=token, node=NODE, done=done))}
 
 
 def test_a_lease_is_won_once(link: Link) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from jobs.engine.enqueue import NewJob
 from jobs.engine.execute import Place
 from jobs.engine.link import Link
+from jobs.engine.newjob import NewJob
 from jobs.engine.sql import statement
 from jobs.models import Attempt, Job, Lease
 from jobs.policy import Outcome

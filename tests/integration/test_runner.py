@@ -6,8 +6,9 @@ import pytest
 from celery import signals
 
 from jobs.app.current import current
-from jobs.engine.enqueue import NewJob, enqueue
+from jobs.engine.enqueue import enqueue
 from jobs.engine.link import Link
+from jobs.engine.newjob import NewJob
 from jobs.models import Attempt, Job, Lease
 from tests.support.engine import later, row, run, run_result
 from tests.support.odd_tasks import (
@@ -74,7 +75,7 @@ def test_a_task_on_celerys_own_base_class_is_a_job_too(link: Link) -> None:
     ("kind", "state", "error"),
     [
         ("ignore", "completed", None),
-        ("requeue", "retrying", "Reject"),
+        ("requeue", "scheduled", "Reject"),
         ("reject", "dead_letter", "Reject"),
         ("retry", "dead_letter", "Retry"),
         ("exit", "dead_letter", "SystemExit: 3"),

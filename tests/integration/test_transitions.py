@@ -9,8 +9,10 @@ from django.db import connection
 
 from jobs import states
 from jobs.engine import cancel, requeue
+from jobs.engine.chords import release
+from jobs.engine.control import reclassify
+from jobs.engine.finish import record_one
 from jobs.engine.link import Link
-from jobs.engine.record import record_one
 from jobs.models import Job
 from jobs.states import End, State, Transition
 from tests.support.engine import outcome, row
@@ -22,7 +24,7 @@ FENCE = UUID("00000000-0000-4000-8000-0000000000fe")
 
 def recording(state: State, end: End) -> Callable[[Link, UUID], object]:
     def record(link: Link, job_id: UUID) -> object:
-        delay = 60.0 if state == State.RETRYING else None
+        delay = 60.0 if state in (State.RETRYING, State.SCHEDULED) else None
         return record_one(link, FENCE, outcome(job_id, state=state, end=end, delay=delay), node="worker@test")
 
     return record
@@ -42,19 +44,37 @@ MAKERS: dict[str, Callable[[Link, UUID], object]] = {
     "start": lambda link, job_id: link.rows("start", id=job_id, token=FENCE, started_at=PAST, node="worker@test"),
     "complete": recording(State.COMPLETED, End.COMPLETED),
     "retry": recording(State.RETRYING, End.RETRIED),
+    "snooze": recording(State.SCHEDULED, End.RETRIED),
     "fail": recording(State.FAILED, End.FAILED),
     "bury": recording(State.DEAD_LETTER, End.FAILED),
     "stop": recording(State.CANCELLED, End.CANCELLED),
     "return": lose,
+    "replace": recording(State.BLOCKED, End.COMPLETED),
+    "release": lambda link, job_id: release(link, [complete_chord(job_id)]),
+    "postpone": lambda link, job_id: release(link, [complete_chord(job_id)]),
     "cancel": lambda link, job_id: cancel([job_id], actor="ada", running=False),
     "expire": lambda link, job_id: link.rows("expire", limit=10),
     "requeue": lambda link, job_id: requeue([job_id], actor="ada"),
+    "reopen": lambda link, job_id: requeue([job_id], actor="ada"),
+    "requeue later": lambda link, job_id: requeue([job_id], actor="ada", delays=[60.0]),
+    "escalate": lambda link, job_id: reclassify([job_id], states.ESCALATE, actor="ada"),
+    "dismiss": lambda link, job_id: reclassify([job_id], states.DISMISS, actor="ada"),
 }
+WAITS = {"release": {}, "postpone": {"run_at": datetime.now(UTC) + timedelta(hours=1)}, "reopen": {}}
+"""Transitions of a job that waits for a chord, and what else its row says."""
 
 
-def job_in(state: State) -> UUID:
+def complete_chord(job_id: UUID) -> UUID:
+    """The chord that a job waits for; all its members, none, have completed."""
+    chord = row(job_id).after
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO jobs_chord (id, size) VALUES (%s, 0)", [chord])
+    return chord
+
+
+def job_in(state: State, **columns) -> UUID:
     """A job in that state, under the fence if it is leased, whose lease a worker has won."""
-    columns = {"expires_at": PAST, "attempt": 1, "max_retries": 5}
+    columns = {"expires_at": PAST, "attempt": 1, "max_retries": 5, **columns}
     if state in (State.SCHEDULED, State.RETRYING):
         columns["run_at"] = PAST
     if state not in states.LEASED:
@@ -76,7 +96,8 @@ def test_every_transition_is_tried() -> None:
 @pytest.mark.parametrize("state", list(State))
 @pytest.mark.parametrize("move", states.TRANSITIONS, ids=lambda move: move.name)
 def test_a_transition_moves_a_job_if_and_only_if_the_table_says_so(link: Link, move: Transition, state: State) -> None:
-    job_id = job_in(state)
+    waiting = {"after": uuid4(), **WAITS[move.name]} if move.name in WAITS else {}
+    job_id = job_in(state, **waiting)
     before = Job.objects.values().get(pk=job_id)
     MAKERS[move.name](link, job_id)
     if state in move.sources:

@@ -9,8 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.utils.json import dumps, loads
 
-from jobs.engine.enqueue import DEEPEST, NewJob, encode, enqueue
+from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import _read
+from jobs.engine.newjob import NewJob
+from jobs.engine.payload import DEEPEST, encode
 from jobs.errors import InvalidJob
 from jobs.models import Job
 from tests.support.engine import lease, opened, win
@@ -44,9 +46,9 @@ def test_arguments_arrive_as_they_were_sent(args: list, kwargs: dict) -> None:
     with opened() as link:
         token = lease(link, [job])
         ((_, payload, _),) = win(link, token, worker=make_worker())
-        ((id_, _, *arrived, _, _, _, _, _, _),) = _read(payload, token, link)
+        ((_, (id_, _, *arrived)),) = _read(payload, token, link)
     assert uuid.UUID(id_) == job
-    assert repr(arrived) == repr(loads(dumps([args, kwargs]))), "as in a message of stock Celery"
+    assert repr(arrived[:2]) == repr(loads(dumps([args, kwargs]))), "as in a message of stock Celery"
 
 
 @pytest.mark.usefixtures("transactional_db")

@@ -1,7 +1,7 @@
 """Tasks that behave as some do; `SEEN` is what they saw, in this process."""
 
 import celery
-from celery import shared_task
+from celery import group, shared_task, signature
 from celery.exceptions import Ignore, Reject, Retry
 from django.contrib.auth.models import User
 from django.db import connection, transaction
@@ -136,3 +136,47 @@ async def asynchronous(self, name):
 @shared_task
 def reads_users():
     return User.objects.count()
+
+
+@shared_task
+def total(numbers):
+    return sum(numbers)
+
+
+@shared_task
+def double(x):
+    return 2 * x
+
+
+@shared_task
+def nothing(*args):
+    """Returns None."""
+
+
+@shared_task
+def constant():
+    return 7
+
+
+@shared_task(bind=True)
+def replaces(self, sig):
+    raise self.replace(signature(sig, app=self.app))
+
+
+@shared_task(bind=True)
+def calls(self, number):
+    for n in range(number):
+        double.delay(n)
+
+
+@shared_task
+def calls_a_group(number):
+    group(double.s(n) for n in range(number))()
+
+
+@shared_task(bind=True, max_retries=5)
+def replaces_or_retries(self):
+    try:
+        raise self.replace(double.s(1).set(queeue="x"))
+    except ValueError as refused:
+        raise self.retry(countdown=30) from refused

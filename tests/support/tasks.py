@@ -2,11 +2,14 @@
 
 import asyncio
 import os
+import signal
 import time
 from pathlib import Path
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
+from django.contrib.auth.models import User
+from django.db import connection, transaction
 
 from jobs.app.interrupts import JobCancelled
 
@@ -45,6 +48,20 @@ def mark(self, ledger, seconds=0.004):
     with open(ledger, "a") as file:
         file.write(f"{self.request.id}\n")
     time.sleep(seconds)
+
+
+@shared_task
+def counted(ledger, number):
+    """Write the number into the ledger, take a little time, and return it."""
+    with open(ledger, "a") as file:
+        file.write(f"{number}\n")
+    time.sleep(0.02)
+    return number
+
+
+@shared_task
+def summed(numbers):
+    return sum(numbers)
 
 
 @shared_task
@@ -101,8 +118,50 @@ def deaf(started):
     stubborn.run()
 
 
+@shared_task(on_lost="dead_letter")
+def dies_once(folder, name):
+    """Leave a trace, and die of what no handler sees."""
+    leave.run(folder, name)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@shared_task(on_lost="dead_letter")
+def lasts_once(folder, name):
+    leave.run(folder, name)
+    stubborn.run()
+
+
 @shared_task(bind=True, track=False)
 def untracked(self, ledger):
     """Stock Celery's: no job stands for it."""
     Path(ledger).write_text(self.request.id)
     return "done"
+
+
+@shared_task
+def closes_descriptors():
+    os.closerange(3, 256)
+    return os.getpid()
+
+
+@shared_task
+def my_pid():
+    return os.getpid()
+
+
+@shared_task(bind=True)
+def killed_at_commit(self, folder, moment):
+    """Commit one user; the first run is killed right before its COMMIT is sent, or right after it was answered."""
+    first = not (Path(folder) / "runs").exists()
+    leave.run(folder, "runs")
+
+    def die():
+        os.kill(os.getpid(), 9)
+
+    with self.commit() as done:
+        User.objects.create(username=f"user {User.objects.count()}")
+        done.result = "done"
+        if first and moment == "before":
+            connection.commit = die
+        if first and moment == "after":
+            transaction.on_commit(die)

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from jobs.engine.enqueue import DEEPEST, NewJob, check, encode, encode_tags, job_key, priority_number
+from jobs.engine.newjob import NewJob, check, job_key, priority_number
+from jobs.engine.payload import DEEPEST, encode, encode_tags
 from jobs.errors import InvalidJob
 
 HIGH, LOW = "\ud83d", "\ude00"

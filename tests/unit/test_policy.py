@@ -12,11 +12,11 @@ from jobs.policy import Candidate, may_retry, plan_carriers, retry_delay
     ("retry", "seconds"), [(1, 60), (2, 120), (3, 240), (11, 61_440), (12, 86_400), (10_000, 86_400)]
 )
 def test_a_retry_waits_a_minute_that_doubles_up_to_a_day(retry: int, seconds: float) -> None:
-    assert retry_delay(retry, base=60, factor=2, cap=86_400, jitter=0.5) == pytest.approx(seconds)
+    assert retry_delay(retry, base=60, factor=2, cap=86_400, spread=0.2, dice=0.5) == pytest.approx(seconds)
 
 
 def test_jitter_spreads_a_retry_by_a_fifth() -> None:
-    ends = [retry_delay(1, base=60, factor=2, cap=86_400, jitter=jitter) for jitter in (0, 1)]
+    ends = [retry_delay(1, base=60, factor=2, cap=86_400, spread=0.2, dice=dice) for dice in (0, 1)]
     assert ends == pytest.approx([48, 72])
 
 

@@ -1,18 +1,36 @@
 -- requeue: give finished jobs a new epoch. An id not returned was not in one of the states it may leave.
-WITH chosen AS MATERIALIZED (
-    SELECT id FROM jobs_job WHERE id = ANY(%(ids)s) AND state = ANY(%(sources)s) ORDER BY id FOR NO KEY UPDATE
+-- One that waited for a chord waits again, until the chord is judged anew. One that waits for itself never began, because
+-- a job before it failed: that one brings it back.
+-- %(delays)s: seconds until each may start; 0 is now. %(args)s, %(kwargs)s: new arguments, NULL keeps the old.
+WITH asked AS MATERIALIZED (
+    SELECT id, delay, clock_timestamp() + make_interval(secs => delay) AS start_at
+      FROM unnest(%(ids)s::uuid[], %(delays)s::float8[]) AS asked (id, delay)
+), chosen AS MATERIALIZED (
+    SELECT job.id, job.args, job.kwargs, asked.delay, asked.start_at
+      FROM asked JOIN jobs_job AS job ON job.id = asked.id
+     WHERE job.state = ANY(%(sources)s) AND (job.after IS NULL OR job.after <> job.id)
+     ORDER BY job.id FOR NO KEY UPDATE OF job
 ), moved AS (
     UPDATE jobs_job AS job
-       SET state = 'pending', epoch = job.epoch + 1, attempt = 0, retries = 0, strikes = 0, expires_at = NULL,
+       SET state = CASE WHEN job.after IS NOT NULL THEN 'blocked' WHEN chosen.delay > 0 THEN 'scheduled' ELSE 'pending' END,
+           run_at = CASE WHEN chosen.delay > 0 THEN chosen.start_at END, retry_until = NULL,
+           epoch = job.epoch + 1, attempt = 0, retries = 0, strikes = 0, expires_at = NULL,
            result = NULL, error = NULL, progress = NULL, started_at = NULL, finished_at = NULL, cancel_requested_at = NULL,
-           ready_at = clock_timestamp(), updated_at = clock_timestamp(),
-           rank = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - job.priority::bigint
-                * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s)
+           args = coalesce(%(args)s::text, job.args), kwargs = coalesce(%(kwargs)s::text, job.kwargs),
+           ready_at = chosen.start_at, updated_at = clock_timestamp(),
+           rank = (extract(epoch FROM chosen.start_at) * 1000000)::bigint - job.priority::bigint
+                * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s::bigint)
       FROM chosen WHERE job.id = chosen.id
-    RETURNING job.id
+    RETURNING job.id, chosen.args AS old_args, chosen.kwargs AS old_kwargs, chosen.delay
 ), audited AS (
     INSERT INTO jobs_auditentry (actor, action, resource_type, resource_id, detail, ip)
-    SELECT %(actor)s, 'requeue', 'job', id::text, jsonb_build_object('reason', %(reason)s::text), %(ip)s::inet
+    SELECT %(actor)s, 'requeue', 'job', id::text, jsonb_strip_nulls(jsonb_build_object(
+               'reason', %(reason)s::text, 'delay', nullif(delay, 0),
+               'args', CASE WHEN %(args)s::text <> old_args THEN jsonb_build_object(
+                           'from', left(old_args, %(kept)s), 'to', left(%(args)s::text, %(kept)s)) END,
+               'kwargs', CASE WHEN %(kwargs)s::text <> old_kwargs THEN jsonb_build_object(
+                           'from', left(old_kwargs, %(kept)s), 'to', left(%(kwargs)s::text, %(kept)s)) END)),
+           %(ip)s::inet
       FROM moved
 )
 SELECT id FROM moved

@@ -1,5 +1,6 @@
--- unwon_of: leases that hold one of these jobs and that no worker has won.
-SELECT DISTINCT lease.token
-  FROM jobs_job AS job JOIN jobs_lease AS lease ON lease.token = job.lease
- WHERE job.id = ANY(%(ids)s) AND job.state = 'dispatched' AND lease.won_at IS NULL
- ORDER BY lease.token
+-- unwon_of: lock the leases that hold one of these jobs and that no worker has won. One that somebody is just
+-- winning or taking back is skipped: who holds a job's row must not wait for its lease.
+SELECT token FROM jobs_lease
+ WHERE won_at IS NULL
+   AND token IN (SELECT lease FROM jobs_job WHERE id = ANY(%(ids)s) AND state = 'dispatched')
+ ORDER BY token FOR UPDATE SKIP LOCKED

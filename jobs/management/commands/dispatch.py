@@ -14,6 +14,7 @@ from ...engine.broker import Broker
 from ...engine.dispatch import Dispatcher, run
 from ...engine.link import Link
 from ...engine.maintenance import Sweeper
+from ...engine.upkeep import Upkeep
 
 
 class Command(BaseCommand):
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         broker = Broker(current_app._get_current_object())
         dispatcher = Dispatcher(link, broker, settings, queues=[q for q in queues.split(",") if q])
         try:
-            run(dispatcher, Sweeper(link, settings).sweep, lambda: bool(stopping))
+            run(dispatcher, Sweeper(link, settings).sweep, lambda: bool(stopping), Upkeep(link, settings).step)
         finally:
             broker.close()
             link.close()

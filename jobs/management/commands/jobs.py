@@ -1,9 +1,10 @@
-"""`manage.py jobs`: run a task and wait for it, wait for a job, look at one."""
+"""`manage.py jobs`: run a task and wait for it, look at a job, and an operator's verbs over one or many."""
 
 import json
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -11,12 +12,14 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 
 from ... import queries
-from ...engine import cancel, requeue
-from ...errors import InvalidJob, JobNotFound
+from ...engine import bulk, cancel, requeue
+from ...errors import InvalidFilter, InvalidJob, JobNotFound
+from ...explain import explain
 from ...models import Job
 from ...states import State
-from ...submit import submit
+from ...submit import resubmit, submit
 from ..following import display, follow
+from ..operating import add_filter, over
 
 FAILED, USAGE, NOT_FOUND, REFUSED, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 7, 130
 """Exit codes; 0 is a completed job."""
@@ -39,14 +42,35 @@ class Command(BaseCommand):
         wait.set_defaults(does=self.wait)
         show = verbs.add_parser("show", help="print a job and its attempts as JSON")
         show.set_defaults(does=self.show)
-        retry = verbs.add_parser("retry", help="run a job again that failed, expired or was cancelled")
-        retry.set_defaults(does=self.retry)
-        cancel = verbs.add_parser("cancel", help="end a job that waits, or ask a running one to stop")
-        cancel.set_defaults(does=self.cancel)
-        for verb in (wait, show, retry, cancel):
+        explain = verbs.add_parser("explain", help="say why a job is not running, and what to do")
+        explain.set_defaults(does=self.explain)
+        for verb in (wait, show, explain):
             verb.add_argument("job_id")
+        self._add_operators_verbs(verbs)
         for verb in (run, wait):
             verb.add_argument("--timeout", type=_seconds, help="seconds to wait; the job goes on after that")
+
+    def _add_operators_verbs(self, verbs: Any) -> None:
+        retry = verbs.add_parser("retry", help="run jobs again that failed, expired or were cancelled")
+        retry.add_argument("job_id", nargs="?")
+        retry.add_argument("--args", type=_json(list), dest="job_args", help="JSON array in place of the old one")
+        retry.add_argument("--kwargs", type=_json(dict), dest="job_kwargs", help="JSON object in place of the old one")
+        retry.add_argument("--per-second", type=float, help="start so many a second, not all at once")
+        cancel = verbs.add_parser("cancel", help="end jobs that wait, and ask running ones to stop")
+        cancel.add_argument("job_id", nargs="?")
+        purge = verbs.add_parser("purge", help="delete finished jobs with their attempts")
+        purge.add_argument("job_id", nargs="?")
+        boost = verbs.add_parser("boost", help="raise the priority of waiting jobs by points, to 100 at most")
+        boost.add_argument("job_id", nargs="?")
+        boost.add_argument("points", type=int)
+        move = verbs.add_parser("set-state", help="move jobs to pending, cancelled, dead_letter or failed")
+        move.add_argument("job_id", nargs="?")
+        move.add_argument("--to", required=True, dest="state")
+        for verb, does in ((retry, self.retry), (cancel, self.cancel), (purge, self.purge), (boost, self.boost)):
+            verb.set_defaults(does=does)
+        move.set_defaults(does=self.set_state)
+        for verb in (retry, cancel, purge, boost, move):
+            add_filter(verb)
 
     def handle(self, *args: Any, does: Callable[..., int], **options: Any) -> None:
         # Most of what goes there is no error: it stays uncoloured.
@@ -55,7 +79,7 @@ class Command(BaseCommand):
             code = does(**options)
         except JobNotFound as error:
             code = self.refuse(str(error), NOT_FOUND)
-        except InvalidJob as error:
+        except (InvalidJob, InvalidFilter) as error:
             code = self.refuse(str(error), USAGE)
         if code:
             sys.exit(code)
@@ -81,21 +105,61 @@ class Command(BaseCommand):
     def show(self, *, job_id: str, **_: Any) -> int:
         job = queries.find_job(job_id)
         attempts = list(queries.attempts(job).values("number", "end", "worker", "started_at", "finished_at", "error"))
-        self.stdout.write(json.dumps({**queries.describe(job), "history": attempts}, cls=DjangoJSONEncoder, indent=2))
+        said = {"history": attempts, "reasons": [asdict(reason) for reason in explain(job)]}
+        self.stdout.write(json.dumps({**queries.describe(job), **said}, cls=DjangoJSONEncoder, indent=2))
         return 0
 
-    def retry(self, *, job_id: str, **_: Any) -> int:
+    def explain(self, *, job_id: str, **_: Any) -> int:
+        for reason in explain(queries.find_job(job_id)):
+            self.stdout.write(f"{reason.text} {reason.advice}".rstrip())
+        return 0
+
+    def retry(self, *, job_id: str | None, per_second: float | None, **given: Any) -> int:
+        edited = given["job_args"] is not None or given["job_kwargs"] is not None
+        if job_id is None or given["dry_run"]:
+            if edited:
+                return self.refuse("--args and --kwargs change one job: give its id, without --dry-run.", USAGE)
+            return self._over(bulk.requeue, job_id, given, per_second=per_second)
         job = queries.find_job(job_id)
-        if not requeue([job.pk], actor="manage.py jobs retry"):
+        who = {"actor": "manage.py jobs retry", "reason": given["reason"]}
+        if not (self._resubmit(job, given, who) if edited else requeue([job.pk], **who)):
             return self.refuse(
                 f"Job {job.pk} is {job.state}: only one that failed, expired or was cancelled runs again.", REFUSED
             )
         self.stdout.write(f"{job.pk} is pending again. Follow it: {ME} wait {job.pk}")
         return 0
 
-    def cancel(self, *, job_id: str, **_: Any) -> int:
+    def _resubmit(self, job: Job, given: dict[str, Any], who: dict[str, str]) -> bool:
+        args, kwargs = given["job_args"], given["job_kwargs"]
+        return resubmit(
+            job,
+            json.loads(job.args) if args is None else args,
+            json.loads(job.kwargs) if kwargs is None else kwargs,
+            **who,
+        )
+
+    def purge(self, *, job_id: str | None, **given: Any) -> int:
+        return self._over(bulk.purge, job_id, given)
+
+    def boost(self, *, job_id: str | None, points: int, **given: Any) -> int:
+        return self._over(bulk.boost, job_id, given, points=points)
+
+    def set_state(self, *, job_id: str | None, state: str, **given: Any) -> int:
+        return self._over(bulk.set_state, job_id, given, state=state)
+
+    def _over(self, verb: Callable[..., bulk.Done], job_id: str | None, given: dict[str, Any], **more: Any) -> int:
+        done, said = over(verb, job_id, given, **more)
+        if job_id and not done.count:
+            job = queries.find_job(job_id)
+            return self.refuse(f"Job {job.pk} is {job.state}: nothing to {done.verb}.", REFUSED)
+        self.stdout.write(said)
+        return 0
+
+    def cancel(self, *, job_id: str | None, **given: Any) -> int:
+        if job_id is None or given["dry_run"]:
+            return self._over(bulk.cancel, job_id, given)
         job = queries.find_job(job_id)
-        done = cancel([job.pk], actor="manage.py jobs cancel")
+        done = cancel([job.pk], actor="manage.py jobs cancel", reason=given["reason"])
         if not any(done):
             return self.refuse(f"Job {job.pk} is {job.state}: there is nothing left to cancel.", REFUSED)
         asked = f"{job.pk} runs: its worker was asked to stop it. Follow it: {ME} wait {job.pk}"

@@ -1,0 +1,158 @@
+"""Between two jobs of one process: what a task left behind is put back, so that the next finds what it expects.
+
+Not put back, and documented so: environment variables, modules, threads, limits of the system.
+"""
+
+import locale
+import os
+import re
+import signal
+import socket
+import threading
+import time
+
+# The public ones make an enum of every answer, which costs more than all the rest here.
+from _signal import getsignal, pthread_sigmask  # type: ignore[import-not-found]
+from contextlib import suppress
+from functools import lru_cache
+from typing import Any
+
+from django.db import connections
+from django.db.backends.signals import connection_created
+from psycopg.pq import TransactionStatus
+
+SIGNALS = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+)
+
+
+LOCALE = (locale.LC_COLLATE, locale.LC_CTYPE, locale.LC_MONETARY, locale.LC_NUMERIC, locale.LC_TIME)
+AGE = 600.0
+"""Seconds for which a connection is kept from job to job where CONN_MAX_AGE is Django's default of 0."""
+
+
+class Surroundings:
+    """What belongs to the whole process, as it is when this is made; a thread that is not the main one leaves it be."""
+
+    def __init__(self) -> None:
+        self._mine = threading.current_thread() is threading.main_thread()
+        self._folder = _folder()
+        self._umask = os.umask(0o022)
+        os.umask(self._umask)
+        self._locale = {category: locale.setlocale(category) for category in LOCALE}
+        self._timeout = socket.getdefaulttimeout()
+        self._handlers = {number: getsignal(number) for number in SIGNALS}
+        self._blocked = pthread_sigmask(signal.SIG_BLOCK, ())
+
+    def restore(self) -> None:
+        if not self._mine:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in self._handlers.items():
+            if handler is not None and getsignal(number) is not handler:
+                signal.signal(number, handler)
+        pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        os.umask(self._umask)
+        if self._folder is not None and _folder() != self._folder:
+            with suppress(OSError):
+                os.chdir(self._folder)
+        for category, name in self._locale.items():
+            if locale.setlocale(category) != name:
+                locale.setlocale(category, name)
+        if socket.getdefaulttimeout() != self._timeout:
+            socket.setdefaulttimeout(self._timeout)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # it was removed
+
+
+# What outlives its transaction: a session's variables and role, locks, temporary tables, cursors, listening.
+_LEAVES_STATE = re.compile(
+    r"(?: ^ | ; | \*/ | --[^\n]*\n ) \s* (?: (?:SET|RESET) \s+ (?! LOCAL\b | TRANSACTION\b | CONSTRAINTS\b )"
+    r"                      | (?:LISTEN|UNLISTEN|PREPARE|EXECUTE|DEALLOCATE|DECLARE|DISCARD|LOAD|DO|CALL) \b )"
+    r" | \b (?: set_config \s* \( (?! [^()]* , \s* true \s* \) )"
+    r"        | pg_(?:try_)?advisory_lock | pg_temp | dblink_connect"
+    r"        | (?:CREATE|INTO) \s+ (?:LOCAL\s+ | GLOBAL\s+)? TEMP )",
+    re.IGNORECASE | re.VERBOSE,
+)
+_REMEMBERED = 2_000
+"""Longest statement whose answer is worth remembering, characters: Django writes the same ones again and again."""
+
+
+def leaves_state(statement: str) -> bool:
+    """Whether a session is another one after this statement."""
+    return _remembered(statement) if len(statement) <= _REMEMBERED else _LEAVES_STATE.search(statement) is not None
+
+
+@lru_cache(maxsize=1024)
+def _remembered(statement: str) -> bool:
+    return _LEAVES_STATE.search(statement) is not None
+
+
+def watch_connections() -> None:
+    """From now on, note which of Django's connections to PostgreSQL a task changes for good. Called once a process."""
+    connection_created.connect(_watch, dispatch_uid="jobs.tidy")
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is not None:
+            _watch(connection)
+
+
+def _watch(connection: Any, **_: Any) -> None:
+    if connection.settings_dict["CONN_MAX_AGE"] == 0:
+        connection.close_at = time.monotonic() + AGE  # Django would close it after every job
+    if connection.vendor == "postgresql":
+        connection.connection.cursor_factory = _noting(connection.connection.cursor_factory)
+
+
+@lru_cache(maxsize=8)
+def _noting(factory: type) -> type:
+    """The driver's cursor class, noting on its connection what leaves state behind; also of raw use of the driver."""
+
+    class NotingCursor(factory):
+        is_noting = True
+
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            text = query if isinstance(query, str) else _text(query, self)
+            if leaves_state(text):
+                self.connection.has_left_state = True
+            return super().execute(query, *args, **kwargs)
+
+    return factory if getattr(factory, "is_noting", False) else NotingCursor
+
+
+def _text(query: Any, cursor: Any) -> str:
+    return bytes(query).decode("utf-8", "replace") if isinstance(query, bytes) else query.as_string(cursor)
+
+
+def tidy_connections() -> None:
+    """Keep Django's connections from job to job, but never one that the last job left changed, in use or broken."""
+    for connection in connections.all(initialized_only=True):
+        if connection.connection is None:
+            continue
+        if connection.in_atomic_block or not connection.get_autocommit() or _is_changed(connection):
+            # In an open block Django would keep the closed connection, and refuse the next job a new one.
+            connection.in_atomic_block = connection.closed_in_transaction = False
+            connection.connection.close()  # for real: a pool would hand it out again
+            connection.close()
+        else:
+            connection.close_if_unusable_or_obsolete()
+
+
+def _is_changed(connection: Any) -> bool:
+    conn = connection.connection
+    return connection.vendor == "postgresql" and (
+        getattr(conn, "has_left_state", False)
+        or not conn.autocommit
+        or conn.pgconn.transaction_status in (TransactionStatus.ACTIVE, TransactionStatus.INTRANS)
+    )

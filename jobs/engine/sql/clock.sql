@@ -1,0 +1,2 @@
+-- clock: the database's time, now.
+SELECT clock_timestamp()

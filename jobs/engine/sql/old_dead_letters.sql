@@ -1,0 +1,5 @@
+-- old_dead_letters: dead letters of a queue that are older than %(days)s days; NULL: none is.
+SELECT id FROM jobs_job
+ WHERE queue = %(queue)s AND state = 'dead_letter'
+   AND finished_at < clock_timestamp() - make_interval(days => %(days)s)
+ ORDER BY finished_at LIMIT %(limit)s

@@ -1,0 +1,70 @@
+"""At most one job of a task holds a unique key: what happens to the second call."""
+
+import time
+import uuid
+from dataclasses import replace
+
+from psycopg import errors
+
+from ..errors import DuplicateJob, UniqueBusy
+from .abandoned import abandon
+from .ending import end
+from .link import Rows, cause_of
+from .newjob import NewJob, as_json
+
+PATIENCE = 2.0
+"""Seconds that a call waits for a transaction that is taking the same key, or looks again while it changes hands."""
+
+
+def insert_unique(link: Rows, job: NewJob, lead: int) -> uuid.UUID:
+    """Insert a job with a unique key; returns its key, or the holder's.
+
+    Must run in a transaction; it does its work in savepoints, so that an error leaves that transaction usable.
+    Raises DuplicateJob and UniqueBusy.
+    """
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            with link.transaction():
+                before = link.rows("patience", timeout=f"{PATIENCE:g}s")[0][0]
+                found = _try(link, job, lead)
+                link.rows("patience", timeout=before)
+        except Exception as error:
+            match cause_of(error):
+                case errors.UniqueViolation():
+                    continue  # somebody else took the key a moment ago
+                case errors.LockNotAvailable():
+                    raise UniqueBusy(job.task, job.unique_key or "", f"waited {PATIENCE:g} s") from error
+                case errors.DeadlockDetected():
+                    raise UniqueBusy(job.task, job.unique_key or "", "the two wait for each other") from error
+            raise
+        if found is not None:
+            return found
+    raise UniqueBusy(job.task, job.unique_key or "", "it changed hands again and again")
+
+
+def _try(link: Rows, job: NewJob, lead: int) -> uuid.UUID | None:
+    """One look at the holder and one insert. None: look again."""
+    holders = link.rows("holder", task=job.task, unique_key=job.unique_key)
+    if not holders:
+        link.rows("insert_all", jobs=as_json([(job, lead)]))
+        return job.id
+    holder, after, stale = holders[0]
+    if stale:
+        link.rows("release_key", id=holder, unique_key=job.unique_key)
+        return None
+    if holder == job.id or job.on_conflict == "existing":
+        return holder
+    if job.on_conflict == "raise":
+        raise DuplicateJob(job.task, job.unique_key or "", holder)
+    return _replace(link, job, lead, holder, after)
+
+
+def _replace(link: Rows, job: NewJob, lead: int, holder: uuid.UUID, after: uuid.UUID | None) -> uuid.UUID | None:
+    """End the holder; one that runs is asked to, and the new job waits for its end."""
+    ended = end(link, [holder], actor="unique key", reason="replaced by another job with its unique key", ip=None)
+    abandon(link.rows, [*ended.now, *ended.others])
+    link.rows("release_key", id=holder, unique_key=job.unique_key)
+    behind = holder if ended.asked else after
+    link.rows("insert_all", jobs=as_json([(replace(job, after=job.after or behind), lead)]))
+    return job.id

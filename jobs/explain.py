@@ -1,0 +1,102 @@
+"""Why is this job not running? The facts from the database, in a few bounded queries, and what follows from them."""
+
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from . import queries
+from .engine.control import clock
+from .engine.link import jobs_alias
+from .models import AuditEntry, Chord, Job, Lease, Queue, Worker
+from .reasons import COUNTED, Facts, Reason, reasons
+from .states import FINAL, WAITING, State
+from .wire import ANY_QUEUE
+
+
+def explain(job: Job) -> list[Reason]:
+    """Every reason that holds now, the one to see to first at the front; at least one."""
+    return reasons(facts(job))
+
+
+def facts(job: Job) -> Facts:
+    """Of a job that is over, the row alone; of one with a worker, its lease too."""
+    more: dict[str, Any] = {}
+    if job.state in WAITING:
+        more = {"dispatchers": queries.dispatchers(), **_pause(job.queue), **_workers(job.queue), **_awaited(job)}
+    elif job.state not in FINAL:
+        more = _lease(job.lease)
+    if job.state == State.PENDING:
+        more["ahead"] = _ahead(job)
+    known = ("queue", "attempt", "run_at", "expires_at", "error", "finished_at", "cancel_requested_at")
+    if job.state == State.RUNNING:
+        more |= {"worker": job.worker, "started_at": job.started_at}
+    return Facts(
+        now=clock().astimezone(UTC), state=State(job.state), **{name: getattr(job, name) for name in known}, **more
+    )
+
+
+def _pause(queue: str) -> dict[str, Any]:
+    found = Queue.objects.using(jobs_alias()).filter(pk=queue, paused_at__isnull=False).first()
+    if found is None:
+        return {}
+    entries = AuditEntry.objects.using(jobs_alias()).filter(resource_type="queue", resource_id=queue, action="pause")
+    entry = entries.order_by("-id").first()
+    return {
+        "paused_at": found.paused_at,
+        "paused_reason": found.paused_reason,
+        "paused_by": entry.actor if entry else "",
+    }
+
+
+def _workers(queue: str) -> dict[str, int]:
+    serving: list[Worker] = [worker for worker in queries.live_workers() if not queries.unserved([queue], [worker])]
+    keys = [ANY_QUEUE, queue]
+    return {
+        "workers": len(serving),
+        "slots": sum(worker.slots for worker in serving),
+        "carriers": Lease.objects.using(jobs_alias()).filter(routing_key__in=keys).count(),
+    }
+
+
+def _ahead(job: Job) -> int:
+    pending = Job.objects.using(jobs_alias()).filter(state=State.PENDING, queue=job.queue)
+    before = pending.filter(Q(rank__lt=job.rank) | Q(rank=job.rank, pk__lt=job.pk))
+    return before.values("pk")[: COUNTED + 1].count()
+
+
+def _awaited(job: Job) -> dict[str, Any]:
+    """What a blocked job waits for: a chord's members, or one job."""
+    if job.state != State.BLOCKED or job.after is None:
+        return {}
+    jobs = Job.objects.using(jobs_alias())
+    members = jobs.filter(chord=job.after).aggregate(
+        left=Count("pk", filter=~Q(state=State.COMPLETED)),
+        failed=Count("pk", filter=Q(state__in=sorted(FINAL - {State.COMPLETED}))),
+    )
+    chord = Chord.objects.using(jobs_alias()).filter(pk=job.after).first()
+    if chord is not None or members["left"]:
+        size = f" of {chord.size:,} jobs" if chord else ""
+        return {
+            "waits_for": f"the chord {job.after}{size}",
+            "members_left": members["left"],
+            "members_failed": members["failed"],
+        }
+    if job.after == job.pk:
+        return {"waits_for": "the job that takes its place", "members_left": 1}
+    parent = jobs.filter(pk=job.after).only("state").first()
+    if parent is None:
+        return {}
+    failed = parent.state in FINAL and parent.state != State.COMPLETED
+    return {"waits_for": f"job {parent.pk} ({parent.state})", "members_left": 1, "members_failed": int(failed)}
+
+
+def _lease(token: UUID | None) -> dict[str, Any]:
+    lease = Lease.objects.using(jobs_alias()).filter(pk=token).only("sent_at", "won_at", "worker").first()
+    if lease is None:
+        return {}
+    if lease.won_at is None:
+        return {"sent_at": lease.sent_at}
+    worker = Worker.objects.using(jobs_alias()).filter(pk=lease.worker).first()
+    return {"worker": worker.name if worker else None, "started_at": lease.won_at}

@@ -1,0 +1,209 @@
+"""What the engine promises about jobs and leases, as plain Python: an oracle that shares no code with the SQL.
+
+Time is whole hours. Every verb answers what the engine's statement of that name must answer.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from jobs.states import FINAL, LEASED, End, State
+
+POISON_AFTER = 2
+STOPPABLE = {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}
+REPEATABLE = {State.FAILED, State.DEAD_LETTER, State.CANCELLED, State.EXPIRED}
+
+
+@dataclass
+class ModelJob:
+    queue: str
+    state: State
+    run_at: int | None = None
+    expires_at: int | None = None
+    epoch: int = 1
+    attempt: int = 0
+    retries: int = 0
+    strikes: int = 0
+    lease: UUID | None = None
+    unwanted: bool = False
+    """Someone asked its worker to stop it."""
+
+
+@dataclass
+class ModelLease:
+    ids: list[UUID]
+    sent_at: int
+    worker: UUID | None = None
+    receipt: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What one run ends with; `hours` until the next attempt of one that is not over."""
+
+    state: State
+    end: End
+    hours: int = 0
+    spent: int = 0
+
+
+@dataclass
+class Model:
+    now: int = 0
+    jobs: dict[UUID, ModelJob] = field(default_factory=dict)
+    leases: dict[UUID, ModelLease] = field(default_factory=dict)
+    alive: set[UUID] = field(default_factory=set)
+    stopped: set[UUID] = field(default_factory=set)
+    paused: set[str] = field(default_factory=set)
+    history: set[tuple[UUID, int, int, str]] = field(default_factory=set)
+    """Attempts: job, epoch, number, end."""
+
+    def enqueue(self, id_: UUID, queue: str, hours: int, expires: int | None) -> bool:
+        old = self.jobs.get(id_)
+        if old is not None and old.state not in FINAL:
+            return False
+        waits = hours > 0
+        self.jobs[id_] = ModelJob(
+            queue,
+            State.SCHEDULED if waits else State.PENDING,
+            run_at=self.now + hours if waits else None,
+            expires_at=None if expires is None else self.now + expires,
+            epoch=old.epoch + 1 if old else 1,
+        )
+        return True
+
+    def is_late(self, job: ModelJob) -> bool:
+        return job.expires_at is not None and job.expires_at <= self.now
+
+    def ready(self, queue: str) -> set[UUID]:
+        return {
+            id_
+            for id_, job in self.jobs.items()
+            if job.state == State.PENDING and job.queue == queue and not self.is_late(job)
+        }
+
+    def promote(self) -> set[UUID]:
+        moved = set()
+        for id_, job in self.jobs.items():
+            if job.state in (State.SCHEDULED, State.RETRYING) and job.run_at is not None and job.run_at <= self.now:
+                job.state, job.run_at = State.PENDING, None
+                moved.add(id_)
+        return moved
+
+    def expire(self) -> set[UUID]:
+        waiting = (State.SCHEDULED, State.RETRYING, State.PENDING)
+        return {id_ for id_, job in self.jobs.items() if job.state in waiting and self.is_late(job) and self._end(job)}
+
+    def dispatch(self, token: UUID, ids: Sequence[UUID]) -> None:
+        for id_ in ids:
+            job = self.jobs[id_]
+            assert job.state == State.PENDING, f"a job that is {job.state} was leased"
+            assert not self.is_late(job), "a job was leased after its expiry"
+            job.state, job.lease, job.attempt = State.DISPATCHED, token, job.attempt + 1
+        self.leases[token] = ModelLease(list(ids), self.now)
+
+    def win(self, token: UUID, worker: UUID, receipt: UUID) -> bool:
+        lease = self.leases.get(token)
+        if lease is None or worker not in self.alive or lease.receipt not in (None, receipt):
+            return False
+        lease.worker, lease.receipt = worker, receipt
+        if len(lease.ids) == 1:
+            self.start(token, lease.ids[0])
+        return True
+
+    def start(self, token: UUID, id_: UUID) -> bool:
+        job = self.jobs[id_]
+        if job.lease == token:
+            job.state = State.RUNNING
+        return job.lease == token
+
+    def finish(self, token: UUID, outcomes: Iterable[tuple[UUID, Kind]], *, done: bool) -> set[UUID]:
+        moved = set()
+        for id_, kind in outcomes:
+            job = self.jobs[id_]
+            if job.lease == token:
+                moved.add(id_)
+                self._record(id_, kind.end)
+                job.lease = None
+                job.retries += kind.spent
+                if kind.state in FINAL:
+                    job.state = kind.state
+                elif job.unwanted:
+                    job.state = State.CANCELLED
+                else:
+                    job.state, job.run_at = kind.state, self.now + kind.hours
+        if done:
+            self.leases.pop(token, None)
+        return moved
+
+    def give_back(self, token: UUID, ids: Iterable[UUID]) -> set[UUID]:
+        """Of its own jobs those that were not seen to start."""
+        moved = {id_ for id_ in ids if self.jobs[id_].lease == token and self.jobs[id_].state == State.DISPATCHED}
+        for id_ in moved:
+            self._unstart(self.jobs[id_])
+        return moved
+
+    def lose(self, token: UUID, *, won: bool, begun: int | None, strike: bool) -> tuple[int, int, int]:
+        lease = self.leases.get(token)
+        if lease is None or (lease.worker is not None) != won:
+            return 0, 0, 0
+        del self.leases[token]
+        lost = unstarted = poisoned = 0
+        for place, id_ in enumerate(lease.ids, start=1):
+            job = self.jobs[id_]
+            if job.lease != token:
+                continue
+            if not won or (begun is not None and place > begun):
+                unstarted += 1
+                self._unstart(job)
+                continue
+            lost += 1
+            self._record(id_, End.LOST)
+            job.strikes += strike and len(lease.ids) == 1
+            job.lease = None
+            job.state = State.CANCELLED if job.unwanted else State.PENDING
+            if strike and len(lease.ids) == 1 and job.strikes >= POISON_AFTER and not job.unwanted:
+                job.state = State.DEAD_LETTER
+                poisoned += 1
+        return lost, unstarted, poisoned
+
+    def lost_leases(self) -> list[tuple[UUID, bool, bool]]:
+        """Of dead workers, and those sent in an earlier hour that nobody won; no blame where a worker was stopped."""
+        return [
+            (token, lease.worker is not None, lease.worker not in self.stopped)
+            for token, lease in self.leases.items()
+            if (lease.worker is None and lease.sent_at < self.now)
+            or (lease.worker is not None and lease.worker not in self.alive)
+        ]
+
+    def cancel(self, ids: Iterable[UUID], *, running: bool) -> tuple[set[UUID], set[UUID]]:
+        ids = set(ids)
+        for token, lease in list(self.leases.items()):
+            if lease.worker is None and any(self.jobs[id_].lease == token for id_ in ids):
+                self.lose(token, won=False, begun=None, strike=False)
+        now = {id_ for id_ in ids if self.jobs[id_].state in STOPPABLE}
+        for id_ in now:
+            self._end(self.jobs[id_], State.CANCELLED)
+        asked = {id_ for id_ in ids if running and self.jobs[id_].state in LEASED}
+        for id_ in asked:
+            self.jobs[id_].unwanted = True
+        return now, asked
+
+    def requeue(self, ids: Iterable[UUID]) -> set[UUID]:
+        moved = {id_ for id_ in ids if self.jobs[id_].state in REPEATABLE}
+        for id_ in moved:
+            old = self.jobs[id_]
+            self.jobs[id_] = ModelJob(old.queue, State.PENDING, epoch=old.epoch + 1)
+        return moved
+
+    def _end(self, job: ModelJob, state: State = State.EXPIRED) -> bool:
+        job.state, job.run_at = state, None
+        return True
+
+    def _unstart(self, job: ModelJob) -> None:
+        job.lease, job.attempt = None, job.attempt - 1
+        job.state = State.CANCELLED if job.unwanted else State.PENDING
+
+    def _record(self, id_: UUID, end: End) -> None:
+        job = self.jobs[id_]
+        self.history.add((id_, job.epoch, job.attempt, str(end)))
