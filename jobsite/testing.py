@@ -17,15 +17,18 @@ import psycopg
 from . import leash
 from .embedded import BASE_DIR, EngineError
 
+SIDE_BY_SIDE = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup"]
+"""The whole suite runs in a process per core, each with a database of its own."""
+
 
 def run_pytest(arguments: list[str]) -> int:
-    """Run pytest in the checkout with those arguments. Returns its exit code."""
+    """Run pytest in the checkout with those arguments, side by side if there are none. Returns its exit code."""
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, stop)
     home = Path(tempfile.mkdtemp(prefix="jobsite-test-"))
     try:
         with engines(home) as environment:
-            return pytest(arguments, environment)
+            return pytest(arguments or SIDE_BY_SIDE, environment)
     except KeyboardInterrupt:
         return 130
     finally:

@@ -19,6 +19,12 @@ def pytest_configure(config: pytest.Config) -> None:
         pytest.exit("Start the tests with: python3 manage.py test [pytest's arguments]", returncode=2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("rabbitmq"):
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))  # its queues have the same names for all
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _quick_flush() -> None:
     """Between tests, tables are emptied by DELETE: they hold a few rows, and TRUNCATE makes every file of them anew.

@@ -72,11 +72,12 @@ def test_a_death_is_seen_at_once_at_the_defaults_and_costs_the_job_alone(fleet: 
     for pid in children(worker):  # as the kernel does that is out of memory
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: Attempt.objects.filter(end="lost").exists(), within=5, what="the death on record")
-    lost = Attempt.objects.filter(end="lost").values_list("job_id", flat=True)
-    assert [str(id_) for id_ in lost] == [victim]
     wait_until(lambda: Job.objects.filter(pk__in=others, state="completed").count() == 40, within=20)
+    lost = Counter(str(id_) for id_ in Attempt.objects.filter(end="lost").values_list("job_id", flat=True))
+    assert lost.pop(victim) == 1
+    assert lost.total() <= 1  # the other process was killed too, perhaps in the middle of a job
     runs = Counter(ledger.read_text().split())
-    assert {runs[job] for job in [*first, *others]} == {1}
+    assert all(runs[job] == 1 + lost[job] for job in [*first, *others])
 
 
 def test_a_worker_killed_with_all_its_children_is_seen_when_one_starts_again(fleet: Fleet, tmp_path: Path) -> None:

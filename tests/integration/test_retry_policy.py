@@ -318,7 +318,8 @@ def test_a_call_cannot_shape_what_celery_retries(link: Link) -> None:
 )
 def test_a_task_with_a_policy_that_cannot_work_is_refused_at_its_registration(declared: dict, says: str) -> None:
     with pytest.raises(InvalidTask, match=says):
-        current_app.task(name="refused", lazy=False, **declared)(nothing)
+        # Not shared: every app that is made later in this process would be refused too.
+        current_app.task(name="refused", lazy=False, shared=False, **declared)(nothing)
     current_app.tasks.pop("refused", None)
 
 
