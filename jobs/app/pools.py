@@ -1,6 +1,8 @@
 """What each of Celery's pools can do for jobs, said when a worker starts."""
 
+import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from celery.concurrency.prefork import TaskPool as Prefork
@@ -40,3 +42,14 @@ def limited(pool: type, tasks: Iterable[Any]) -> list[str]:
 
 def can_interrupt(pool: type) -> bool:
     return issubclass(pool, Prefork)
+
+
+def replace_dead(pool: Any) -> None:
+    """Start a process for each that has ended.
+
+    Celery looks once, when the pipe of a process closes, which is just before the process can be waited for: whoever
+    is missed then would be replaced by a look every 5 s, and its slot would stand empty so long.
+    """
+    with suppress(ChildProcessError):
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            pool.maintain_pool()

@@ -61,6 +61,7 @@ class Steward(bootsteps.StartStopStep):
         self._grace_ends = math.inf
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
+        self._looks: Any = None
         self._undone: list[Callable[[], None]] = []
         self._begun: dict[UUID, int] = {}
         self._thread: threading.Thread | None = None
@@ -87,6 +88,10 @@ class Steward(bootsteps.StartStopStep):
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Celery's hook at each start of its main loop."""
         hub.add_reader(self._woken, self._woken.recv, 1024)
+        if pools.can_interrupt(worker.pool_cls):
+            if self._looks is not None:
+                self._looks.cancel()
+            self._looks = hub.call_repeatedly(LOOK, pools.replace_dead, worker.pool)
 
     def wake(self) -> None:
         """A thread has room for another message: the main loop, which sleeps, should fetch one."""
