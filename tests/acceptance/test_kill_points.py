@@ -6,6 +6,7 @@ KILL_POINTS=all runs each place with each action; without it, the windows that m
 import os
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -126,7 +127,7 @@ def play(cells: dict[str, str], site: Site) -> None:
         site.call()
         if missing == [was_hit(site.failpoints, "K8")]:
             site.worker.tell()
-        site.until(lambda: all(map(Path.exists, missing)) or everything_ended(), what=f"{missing} to be passed")
+        site.until(partial(passed_or_idle, missing), what=f"{missing} to be passed")
         missing = [place for place in missing if not place.exists()]
         if not missing:
             break
@@ -139,6 +140,10 @@ def brought_about_by(cells: dict[str, str]) -> dict[str, str]:
     """Nobody comes by these places unless a child, or a worker with a lease, is killed before."""
     first = {"K10": {"K3": "kill"}, "KR1": {"K9": "killpg"}}
     return {place: action for cell in cells for place, action in first.get(cell, {}).items()}
+
+
+def passed_or_idle(places: list[Path]) -> bool:
+    return all(place.exists() for place in places) or everything_ended()
 
 
 def everything_ended() -> bool:
