@@ -116,7 +116,9 @@ class CarrierRequest(Request):
         """The child is gone: it died or broke while it carried the lease, or was to be replaced after it."""
         task_ready(self)
         self.acknowledge()
-        if getattr(exc_info.exception, "code", None) != EX_RECYCLE:
+        if getattr(exc_info.exception, "code", None) == EX_RECYCLE:
+            self.steward.replace_soon()
+        else:
             self.steward.lost(self.token, str(exc_info.exception))
 
     def on_timeout(self, soft: bool, timeout: float) -> None:

@@ -61,6 +61,7 @@ class Steward(bootsteps.StartStopStep):
         self._grace_ends = math.inf
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
+        self._hub: Any = None
         self._looks: Any = None
         self._undone: list[Callable[[], None]] = []
         self._begun: dict[UUID, int] = {}
@@ -87,11 +88,17 @@ class Steward(bootsteps.StartStopStep):
 
     def register_with_event_loop(self, worker: Any, hub: Any) -> None:
         """Celery's hook at each start of its main loop."""
+        self._hub = hub
         hub.add_reader(self._woken, self._woken.recv, 1024)
         if pools.can_interrupt(worker.pool_cls):
             if self._looks is not None:
                 self._looks.cancel()
             self._looks = hub.call_repeatedly(LOOK, pools.replace_dead, worker.pool)
+
+    def replace_soon(self) -> None:
+        """A child process said that it ends now: its slot should not stand empty until the next look."""
+        for pause in (0.01, 0.03, 0.1):
+            self._hub.call_later(pause, pools.replace_dead, self.worker.pool)
 
     def wake(self) -> None:
         """A thread has room for another message: the main loop, which sleeps, should fetch one."""
