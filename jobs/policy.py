@@ -153,6 +153,7 @@ class Candidate:
     id: UUID
     task: str
     alone: bool = False
+    rank: int = 0
 
 
 def plan_carriers(

@@ -1,46 +1,33 @@
 """Room 2: lease ready jobs in rank order and hand a bounded window of leases to the broker."""
 
 import logging
-import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import nullcontext
 from uuid import UUID, uuid4
-
-import psycopg
 
 from ..conf import JobsSettings
 from ..errors import BrokerDown, QueueRefused
 from ..policy import Candidate, plan_carriers
-from ..wire import ANY_QUEUE
 from .broker import Broker
 from .durations import Durations
 from .failpoints import failpoint
+from .floors import LOWEST, Floors, Position
 from .link import Link
+from .window import Window, read_window
 
 logger = logging.getLogger("jobs")
 
 LOCK_FAMILY = 0x6A6F6273  # "jobs"
 FULL = 10**9
 """Messages that wait in a queue that the broker refuses: no room for another."""
-WINDOW = 2
-"""Carriers in flight per worker slot: one runs, one waits so that the slot never does."""
 
 
-@dataclass
-class Window:
-    """Room for carriers, by routing key."""
-
-    slots: dict[str, int] = field(default_factory=dict)
-    leases: dict[str, int] = field(default_factory=dict)
-
-    def room(self, routing_key: str, waiting: int) -> int:
-        return WINDOW * self.slots.get(routing_key, 0) - max(self.leases.get(routing_key, 0), waiting)
-
-    def keys_for(self, queue: str) -> list[str]:
-        """Where jobs of a queue may go: its own workers first, then those that serve every queue."""
-        return [key for key in (queue, ANY_QUEUE) if self.slots.get(key)]
+def front(link: Link, queue: str, *, limit: int, begin: Position = LOWEST) -> list[Candidate]:
+    """The best ranked pending jobs of a queue from a position on, locked in the open transaction."""
+    rows = link.rows("front", queue=queue, limit=limit, rank=begin[0], id=begin[1])
+    return [Candidate(*row) for row in rows]
 
 
 class Dispatcher:
@@ -54,6 +41,8 @@ class Dispatcher:
         self.durations = Durations(link)
         self.leads = False
         self._unsent: deque[tuple[str, UUID]] = deque()
+        self.floors = Floors()
+        self._order: list[str] = []
         self._turn = 0
         self._resend_all = False
 
@@ -66,6 +55,11 @@ class Dispatcher:
             self._resend_all = True
         return self.leads
 
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether jobs waited at the last look: then there will be room for them soon."""
+        return bool(self._order)
+
     def promote(self) -> int:
         return len(self.link.rows("promote", limit=1000, aging_us=self.settings.aging * 1_000_000))
 
@@ -76,7 +70,7 @@ class Dispatcher:
         queues = self._ready_queues()
         if not queues:
             return 0
-        window = self._window()
+        window = read_window(self.link, timeout=self.settings.worker_timeout)
         sent, empty = 0, set[str]()
         for queue in queues:
             if queue not in empty:
@@ -88,6 +82,14 @@ class Dispatcher:
 
     def _ready_queues(self) -> list[str]:
         """Queues with work, each as often as its weight, beginning one further every round."""
+        if self.floors.is_due(None):
+            with self.floors.looking(None):
+                self._order = self._found_queues()
+        self._turn += 1
+        start = self._turn % len(self._order) if self._order else 0
+        return self._order[start:] + self._order[:start]
+
+    def _found_queues(self) -> list[str]:
         order: list[str] = []
         for queue, paused, known, weight in self.link.rows("ready_queues"):
             if self.queues and queue not in self.queues:
@@ -96,20 +98,7 @@ class Dispatcher:
                 self.link.rows("add_queue", name=queue, aging_us=self.settings.aging * 1_000_000)
             if not paused:
                 order += [queue] * weight
-        self._turn += 1
-        start = self._turn % len(order) if order else 0
-        return order[start:] + order[:start]
-
-    def _window(self) -> Window:
-        window = Window()
-        timeout = self.settings.worker_timeout
-        for kind, routing_key, queues, count in self.link.rows("window", timeout=timeout):
-            if kind == "lease":
-                window.leases[routing_key] = count
-                continue
-            for key in queues if queues is not None else [ANY_QUEUE]:
-                window.slots[key] = window.slots.get(key, 0) + count
-        return window
+        return order
 
     def _dispatch_queue(self, queue: str, window: Window) -> int:
         sent = 0
@@ -136,10 +125,10 @@ class Dispatcher:
         """Lease the front of a queue in one transaction, then send; a crash in between is healed by `lead`."""
         limit = room * self.durations.per_carrier(queue, self.settings)
         with self.link.transaction():
-            front = [Candidate(*row) for row in self.link.rows("front", queue=queue, limit=limit)]
-            self.durations.learn({job.task for job in front})
+            candidates = self._front(queue, limit)
+            self.durations.learn({job.task for job in candidates})
             carriers = plan_carriers(
-                front,
+                candidates,
                 room,
                 expected=self.durations.expected,
                 target=self.settings.carrier_seconds,
@@ -158,10 +147,17 @@ class Dispatcher:
             )
             failpoint("KD1")
         failpoint("KD2")
+        last = carriers[-1][-1]
+        self.floors.leased(queue, (last.rank, last.id))
         made = {row[0] for row in leased}
         self._unsent.extend((routing_key, token) for token in tokens if token in made)
         self._send_unsent()
         return carriers
+
+    def _front(self, queue: str, limit: int) -> list[Candidate]:
+        floor = self.floors.floor(queue)
+        with self.floors.looking(queue) if floor == LOWEST else nullcontext():
+            return front(self.link, queue, limit=limit, begin=floor)
 
     def _send_unsent(self) -> bool:
         """Send what is leased and not in the broker. False while the broker is away."""
@@ -179,66 +175,3 @@ class Dispatcher:
         self._unsent.clear()
         self._resend_all = False
         return True
-
-
-def run(
-    dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool], upkeep: Callable[[], float]
-) -> None:
-    """Dispatch until `stop()`; survive the loss of the database and of the broker.
-
-    `upkeep` does a batch of slow work and returns the seconds after which to do the next.
-    """
-    pause = 0.1
-    while not stop():
-        try:
-            if not (dispatcher.leads or dispatcher.lead()):
-                _nap(1.0, stop)
-                continue
-            _loop(dispatcher, sweep, stop, upkeep)
-        except psycopg.Error as error:
-            logger.warning("dispatcher: the database does not do its part, trying again: %s", str(error).strip())
-            dispatcher.leads = False
-            dispatcher.link.close()
-            _nap(pause, stop)
-            pause = min(5.0, pause * 2)
-        else:
-            pause = 0.1
-
-
-def _loop(
-    dispatcher: Dispatcher, sweep: Callable[[], None], stop: Callable[[], bool], upkeep: Callable[[], float]
-) -> None:
-    settings = dispatcher.settings
-    promote_at = sweep_at = upkeep_at = 0.0
-    idle = 0.0
-    down = False
-    while not stop():
-        now = time.monotonic()
-        if now >= promote_at:
-            promote_at = now + 0.05
-            dispatcher.promote()
-        if now >= sweep_at:
-            sweep_at = now + 1.0
-            sweep()
-        if now >= upkeep_at:
-            upkeep_at = time.monotonic() + upkeep()
-        try:
-            busy = dispatcher.dispatch() > 0
-            if down:
-                down = False
-                logger.info("dispatcher: the broker is back")
-        except BrokerDown as error:
-            if not down:
-                logger.warning("dispatcher: %s", error)
-            down = True
-            _nap(0.5, stop)
-            continue
-        idle = 0.0 if busy else min(settings.poll_interval, max(0.002, idle * 1.5))
-        if idle and dispatcher.link.notified(idle):
-            idle = 0.002
-
-
-def _nap(seconds: float, stop: Callable[[], bool]) -> None:
-    until = time.monotonic() + seconds
-    while not stop() and time.monotonic() < until:
-        time.sleep(min(0.2, seconds))

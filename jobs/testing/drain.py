@@ -15,6 +15,7 @@ from psycopg import DataError, errors
 from ..app.current import Current, current
 from ..app.runner import Runner
 from ..conf import jobs_settings
+from ..engine.dispatch import front
 from ..engine.execute import Place, Run, carry
 from ..engine.link import CallersLink, Link, jobs_alias
 from ..engine.maintenance import Sweeper
@@ -193,12 +194,11 @@ def _ready(place: Place, queue: str | None, aging_us: int) -> list[str]:
 
 
 def _lease(place: Place, queue: str) -> tuple[UUID, UUID] | None:
-    front = place.link.rows("front", queue=queue, limit=1)
-    if not front:
-        return None
     token = uuid4()
-    place.link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=[front[0][0]], tokens=[token])
-    return front[0][0], token
+    for job in front(place.link, queue, limit=1):
+        place.link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=[job.id], tokens=[token])
+        return job.id, token
+    return None
 
 
 @cache

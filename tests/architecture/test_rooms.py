@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 
 from jobs.engine.finish import columns_of
+from jobs.engine.floors import LOWEST
 from jobs.engine.link import Link
 from jobs.engine.sql import HERE, statement
 from jobs.errors import EngineOnly
@@ -113,9 +114,14 @@ def plan(link: Link, name: str, **params: Any) -> str:
 
 
 def test_the_claim_walks_the_ready_index_in_its_order(full: Link) -> None:
-    said = plan(full, "front", queue="q0", limit=20)
+    said = plan(full, "front", queue="q0", limit=20, rank=LOWEST[0], id=LOWEST[1])
     assert "Index Scan using jobs_ready" in said
     assert "Sort" not in said
+
+
+def test_a_claim_that_begins_further_on_skips_the_entries_before(full: Link) -> None:
+    said = plan(full, "front", queue="q0", limit=20, rank=5, id=uuid4())
+    assert "AND (ROW(rank, id) >= ROW(" in said, said
 
 
 def test_promotion_walks_the_index_of_waiting_jobs(full: Link) -> None:
@@ -127,9 +133,13 @@ def test_promotion_walks_the_index_of_waiting_jobs(full: Link) -> None:
 @pytest.mark.parametrize("count", [1, 20, 200])
 def test_an_outcome_finds_its_row_by_key(full: Link, count: int) -> None:
     batch = columns_of([outcome(uuid4()) for _ in range(count)], token=uuid4(), node=NODE, done=True)
-    said = plan(full, "finish", **batch)
-    assert "using jobs_job_pkey on jobs_job" in said, said
-    assert "Seq Scan on jobs_job" not in said
+    plain = {"token": uuid4(), "node": NODE, "done": True, "ids": [uuid4() for _ in range(count)]}
+    for said in (
+        plan(full, "finish", **batch),
+        plan(full, "finish_plain", **plain, started=[0.0] * count, finished=[0.0] * count, results=None),
+    ):
+        assert "using jobs_job_pkey on jobs_job" in said, said
+        assert "Seq Scan on jobs_job" not in said
 
 
 BY_KEY = {

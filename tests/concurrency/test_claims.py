@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from django.db import transaction
 
+from jobs.engine.dispatch import front
 from jobs.engine.enqueue import enqueue
 from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
@@ -29,11 +30,11 @@ def test_no_job_is_leased_twice_by_dispatchers_that_work_at_once(link: Link) -> 
         with opened() as own:
             while True:
                 with own.transaction():
-                    front = [r[0] for r in own.rows("front", queue="default", limit=7)]
-                    if not front:
+                    ids = [found.id for found in front(own, "default", limit=7)]
+                    if not ids:
                         return claimed
-                    own.rows("dispatch", queue="default", routing_key="x", ids=front, tokens=[uuid4() for _ in front])
-                claimed += front
+                    own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=[uuid4() for _ in ids])
+                claimed += ids
 
     claimed = [job for part in together(claim, claim, claim) for job in part]
     assert len(claimed) == len(set(claimed))

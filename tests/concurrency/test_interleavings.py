@@ -17,6 +17,7 @@ from django.db import connection, transaction
 
 from jobs.conf import jobs_settings
 from jobs.engine import cancel, requeue
+from jobs.engine.dispatch import front
 from jobs.engine.enqueue import NewJob, enqueue
 from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
@@ -45,9 +46,9 @@ Op = Callable[[Link, Case], Any]
 
 def claim(link: Link, case: Case) -> int:
     with link.transaction():
-        front = [row[0] for row in link.rows("front", queue="default", limit=5)]
-        tokens = [uuid4()] * len(front)
-        return len(link.rows("dispatch", queue="default", routing_key="x", ids=front, tokens=tokens))
+        ids = [found.id for found in front(link, "default", limit=5)]
+        tokens = [uuid4()] * len(ids)
+        return len(link.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=tokens))
 
 
 def take(link: Link, case: Case) -> int:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from jobs.engine import set_priority
+from jobs.engine.dispatch import front
 from jobs.engine.enqueue import enqueue
 from jobs.engine.link import Link
 from jobs.engine.newjob import NewJob
@@ -33,7 +34,7 @@ def test_every_job_ends_with_the_rank_of_the_last_aging(link: Link) -> None:
             for _ in range(ROUNDS):
                 token = uuid4()
                 with own.transaction():
-                    ids = [found[0] for found in own.rows("front", queue="default", limit=5)]
+                    ids = [found.id for found in front(own, "default", limit=5)]
                     own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=[token] * len(ids))
                 own.rows("give_back", ids=ids, token=token)
 

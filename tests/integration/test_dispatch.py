@@ -5,8 +5,11 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
+from django.utils import timezone
 
 from jobs.engine.broker import Broker
+from jobs.engine.dispatch import front
+from jobs.engine.floors import Floors
 from jobs.engine.link import Link
 from jobs.models import Job, Lease, Queue
 from jobs.wire import ANY_QUEUE
@@ -187,3 +190,40 @@ def test_a_job_is_due_when_the_database_says_so(link: Link, broker: Broker) -> N
     dispatcher(link, broker).promote()
     assert [row(job).state for job in (due, later, retry)] == ["pending", "scheduled", "pending"]
     assert row(retry).run_at is None
+
+
+def test_a_claim_goes_on_where_the_last_one_ended(link: Link, broker: Broker) -> None:
+    make_worker(slots=1)
+    jobs = [new_job() for _ in range(3)]
+    made = dispatcher(link, broker)
+    assert made.dispatch() == 2
+    assert front(link, "default", limit=1, begin=made.floors._positions["default"])[0].id == jobs[2]
+
+
+def test_a_job_of_higher_priority_is_seen_at_the_next_look_at_the_whole(link: Link, broker: Broker) -> None:
+    make_worker(slots=1)
+    new_job()
+    clock = [0.0]
+    made = dispatcher(link, broker)
+    made.floors = Floors(lambda: clock[0], share=0.1)
+    assert made.dispatch() == 1
+    urgent = new_job(priority=50)
+    made.floors._due = {None: 1.0, "default": 1.0}
+    assert made.dispatch() == 0
+    clock[0] = 1.0
+    assert made.dispatch() == 1
+    assert urgent in order()
+
+
+def test_the_list_of_queues_may_be_a_second_old_and_a_pause_holds_at_once(link: Link, broker: Broker) -> None:
+    make_worker(slots=5)
+    new_job()
+    made = dispatcher(link, broker)
+    assert made.dispatch() == 1
+    made.floors = Floors(lambda: 0.0)
+    made.floors._due = {None: 1.0}
+    new_job()
+    Queue.objects.filter(name="default").update(paused_at=timezone.now())
+    assert made.dispatch() == 0
+    Queue.objects.filter(name="default").update(paused_at=None)
+    assert made.dispatch() == 1

@@ -9,11 +9,11 @@ from jobs.app.outcomes import killed_at_limit
 from jobs.conf import jobs_settings
 from jobs.engine import requeue
 from jobs.engine.control import cancel
+from jobs.engine.dispatch import front
 from jobs.engine.execute import held
 from jobs.engine.link import Link
 from jobs.engine.maintenance import lose
 from jobs.models import Attempt, Job
-from jobs.policy import Candidate
 from tests.support.engine import lease, new_job, row, won
 from tests.support.retry_tasks import once
 from tests.support.tasks import add, noop
@@ -86,8 +86,10 @@ def test_the_call_goes_before_the_task_and_only_the_jobs_own_word_counts(link: L
 
 def test_it_travels_alone(link: Link) -> None:
     job, other = made(), row(new_job())
-    front = [Candidate(*found) for found in link.rows("front", queue="default", limit=10)]
-    assert front == [Candidate(job.pk, once.name, alone=True), Candidate(other.pk, other.task, alone=False)]
+    assert [(found.id, found.alone) for found in front(link, "default", limit=10)] == [
+        (job.pk, True),
+        (other.pk, False),
+    ]
 
 
 def test_a_kill_at_its_time_limit_is_its_end_too(link: Link) -> None:
@@ -107,8 +109,5 @@ def test_the_error_of_an_earlier_retry_is_not_its_result(link: Link) -> None:
 
 def test_jobs_enqueued_together_keep_the_tasks_word(link: Link) -> None:
     ids = once.enqueue_many([(), ()], retry_for=60)
-    assert [job.alone for job in (Candidate(*found) for found in link.rows("front", queue="default", limit=10))] == [
-        True,
-        True,
-    ]
+    assert [found.alone for found in front(link, "default", limit=10)] == [True, True]
     assert {(row(id_).retry_until - row(id_).created_at).total_seconds() for id_ in ids} == {60}

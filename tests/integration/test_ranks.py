@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from jobs.engine import boost, set_priority
+from jobs.engine import boost, dispatch, set_priority
 from jobs.engine import ranks as module
 from jobs.engine.enqueue import enqueue_in
 from jobs.engine.link import Link
@@ -31,7 +31,7 @@ def rank_of(job_id: UUID, aging_us: int) -> int:
 
 
 def front(link: Link, queue: str = "default") -> list[UUID]:
-    return [found[0] for found in link.rows("front", queue=queue, limit=1000)]
+    return [found.id for found in dispatch.front(link, queue, limit=1000)]
 
 
 def settle(link: Link, clock: Clock | None = None) -> Ranks:

@@ -182,8 +182,8 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin((Window, "room"), "max(self.leases.get(routing_key, 0), waiting)", "self.leases.get(routing_key, 0)"),
     ],
     a_paused_queue_and_one_of_others_stand_still: [
-        Twin((Dispatcher, "_ready_queues"), "if not paused:", "if True:"),
-        Twin((Dispatcher, "_ready_queues"), "if self.queues and queue not in self.queues:", "if False:"),
+        Twin((Dispatcher, "_found_queues"), "if not paused:", "if True:"),
+        Twin((Dispatcher, "_found_queues"), "if self.queues and queue not in self.queues:", "if False:"),
     ],
     a_new_leader_sends_what_the_last_one_may_not_have_sent: [
         Twin((Dispatcher, "lead"), "self._resend_all = True", "pass"),

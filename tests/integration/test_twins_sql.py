@@ -10,6 +10,7 @@ import pytest
 
 from jobs.conf import jobs_settings
 from jobs.engine import cancel, requeue, sql, workers
+from jobs.engine.dispatch import front
 from jobs.engine.enqueue import NewJob, enqueue
 from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
@@ -18,7 +19,19 @@ from jobs.models import Attempt, Worker
 from jobs.policy import Outcome
 from jobs.states import End, State
 from tests.support.breaking import Scenario, Twin, must_fail, twins_of
-from tests.support.engine import NODE, empty_tables, hasten, lease, leases, new_job, opened, outcome, row, win, won
+from tests.support.engine import (
+    NODE,
+    empty_tables,
+    hasten,
+    lease,
+    leases,
+    new_job,
+    opened,
+    outcome,
+    row,
+    win,
+    won,
+)
 from tests.support.rows import make_job, make_worker
 
 NOW = datetime.now(UTC)
@@ -82,19 +95,19 @@ def the_front_has_pending_jobs_of_its_queue_that_are_not_late(link: Link) -> Non
     won(link, [new_job()])
     new_job(queue="other")
     new_job(expires_at=PAST)
-    assert moved(link, "front", queue="default", limit=10) == [pending]
+    assert [found.id for found in front(link, "default", limit=10)] == [pending]
 
 
 def the_best_rank_is_in_front(link: Link) -> None:
     jobs = [new_job(priority=priority) for priority in (0, 30, 10)]
-    assert moved(link, "front", queue="default", limit=10) == [jobs[1], jobs[2], jobs[0]]
+    assert [found.id for found in front(link, "default", limit=10)] == [jobs[1], jobs[2], jobs[0]]
 
 
 def two_dispatchers_do_not_wait_for_each_other(link: Link) -> None:
     jobs = [new_job(), new_job()]
     with opened(lock_timeout=0.2) as other, link.transaction():
-        assert moved(link, "front", queue="default", limit=1) == jobs[:1]
-        assert moved(other, "front", queue="default", limit=1) == jobs[1:]
+        assert [found.id for found in front(link, "default", limit=1)] == jobs[:1]
+        assert [found.id for found in front(other, "default", limit=1)] == jobs[1:]
 
 
 def one_dispatcher_leads(link: Link) -> None:
@@ -449,7 +462,7 @@ TABLE: dict[Scenario, list[Twin]] = {
     a_job_that_is_leased_already_is_not_leased_again: [Twin("dispatch", " AND job.state = 'pending'", "")],
     the_front_has_pending_jobs_of_its_queue_that_are_not_late: [
         Twin("front", "state = 'pending' AND ", ""),
-        Twin("front", " AND queue = %(queue)s", ""),
+        Twin("front", " AND queue = %(queue)s AND (rank", " AND (rank"),
         Twin("front", " AND (expires_at IS NULL OR expires_at > clock_timestamp())", ""),
     ],
     the_best_rank_is_in_front: [Twin("front", "ORDER BY rank, id", "ORDER BY id")],

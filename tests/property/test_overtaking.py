@@ -9,6 +9,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs.engine.dispatch import front
 from jobs.engine.enqueue import enqueue
 from jobs.engine.link import Link
 from jobs.engine.newjob import NewJob
@@ -48,7 +49,7 @@ def test_nobody_overtakes_by_more_than_the_difference_in_priority_times_the_agin
         while ranks.step():
             pass
         clock.now += SETTLING
-    order = [Job.objects.get(pk=found[0]) for found in link.rows("front", queue="default", limit=100)]
+    order = [Job.objects.get(pk=found.id) for found in front(link, "default", limit=100)]
     assert len(order) == len(jobs)
     for place, job in enumerate(order):
         for overtaken in order[place + 1 :]:

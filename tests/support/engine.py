@@ -1,5 +1,6 @@
 """The engine's rooms driven by hand: leases without a dispatcher, runs without a worker process."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +18,7 @@ from jobs.engine.broker import Broker
 from jobs.engine.dispatch import Dispatcher
 from jobs.engine.enqueue import _loop_link, enqueue
 from jobs.engine.execute import Place, carry
+from jobs.engine.floors import Floors
 from jobs.engine.link import Link
 from jobs.engine.maintenance import Sweeper
 from jobs.engine.newjob import NewJob, job_key
@@ -167,6 +169,7 @@ def empty(broker: Broker) -> None:
 def dispatcher(link: Link, broker: Broker, *queues: str, **settings) -> Dispatcher:
     made = Dispatcher(link, broker, replace(jobs_settings(), **settings), queues=queues)
     made.durations._seconds["short"] = 0.001
+    made.floors = Floors(share=math.inf)  # looks at everything, every time
     assert made.lead()
     return made
 

@@ -18,11 +18,12 @@ from jobs import engine
 from jobs.conf import jobs_settings
 from jobs.engine import workers
 from jobs.engine.broker import Broker
-from jobs.engine.dispatch import WINDOW, Dispatcher
+from jobs.engine.dispatch import Dispatcher, front
 from jobs.engine.enqueue import NewJob, enqueue, enqueue_in
 from jobs.engine.link import Link
 from jobs.engine.maintenance import Sweeper, lose
 from jobs.engine.record import Recorder
+from jobs.engine.window import WINDOW
 from jobs.models import Queue
 from jobs.policy import Outcome
 from jobs.states import FINAL, End, State
@@ -227,16 +228,16 @@ class Lifecycle(RuleBasedStateMachine):
         """One dispatcher is in the middle of its claim while the other makes the whole of its own."""
         first, second = (dispatcher.link for dispatcher in self.world.dispatchers)
         with first.transaction():
-            front = [row[0] for row in first.rows("front", queue=queue, limit=limit)]
+            ids = [found.id for found in front(first, queue, limit=limit)]
             with second.transaction():
-                self._claim(second, queue, share, limit, taken=front)
-            self._lease(first, queue, front, share)
+                self._claim(second, queue, share, limit, taken=ids)
+            self._lease(first, queue, ids, share)
 
     def _claim(self, link: Link, queue: str, share: int, limit: int, taken: list[UUID] | None = None) -> None:
-        front = [row[0] for row in link.rows("front", queue=queue, limit=limit)]
+        ids = [found.id for found in front(link, queue, limit=limit)]
         expected = [id_ for id_ in self._in_rank_order(queue, self.seen) if id_ not in (taken or ())]
-        assert front == expected[:limit], "the front of the queue is the best ranked that nobody holds"
-        self._lease(link, queue, front, share)
+        assert ids == expected[:limit], "the front of the queue is the best ranked that nobody holds"
+        self._lease(link, queue, ids, share)
 
     def _lease(self, link: Link, queue: str, ids: list[UUID], share: int) -> None:
         if not ids:

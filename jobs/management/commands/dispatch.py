@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand
 
 from ...conf import jobs_settings
 from ...engine.broker import Broker
-from ...engine.dispatch import Dispatcher, run
+from ...engine.dispatch import Dispatcher
+from ...engine.lead import run
 from ...engine.link import Link
 from ...engine.maintenance import Sweeper
 from ...engine.upkeep import Upkeep
