@@ -11,6 +11,7 @@ from jobs.errors import BrokerDown
 from jobs.wire import ANY_QUEUE
 from tests.support.engine import dispatcher, empty, new_job, opened, row
 from tests.support.rows import make_worker
+from tests.support.wait import wait_until
 
 
 def test_while_the_broker_is_away_leases_wait_and_are_sent_when_it_is_back(link: Link, broker: Broker) -> None:
