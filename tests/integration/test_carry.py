@@ -19,12 +19,7 @@ from tests.support.odd_tasks import (
     reads_users,
 )
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1.0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 @pytest.mark.parametrize("how", ["atomic", "autocommit", "closed"])
