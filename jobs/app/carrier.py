@@ -33,7 +33,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         token = read_token(message)
         if token is None:
-            steward.refuse(CARRIER, f"malformed carrier: {str(message.body)[:200]!r}")
+            steward.refuse(CARRIER, f"malformed carrier: {message.body!r:.200}")
             message.reject_log_error(logger, consumer.connection_errors)
             return
         request = CarrierRequest(
