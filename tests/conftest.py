@@ -10,6 +10,8 @@ import pytest
 from django.db import connection
 from django.test import TransactionTestCase
 
+from jobs.engine.link import Link
+from tests.support.engine import close_shared_links, opened
 from tests.support.fleet import Fleet, Valkey
 
 
@@ -58,6 +60,19 @@ def rabbitmq_url() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return url
+
+
+@pytest.fixture
+def link(transactional_db: None) -> Iterator[Link]:
+    """The platform's own connection, on the test database."""
+    with opened() as link:
+        yield link
+
+
+@pytest.fixture(autouse=True)
+def _no_link_outlives_its_test() -> Iterator[None]:
+    yield
+    close_shared_links()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
         token = read_token(message)
         if token is None:
-            steward.refuse(CARRIER, f"malformed carrier: {str(message.body)[:200]!r}")
+            steward.refuse(CARRIER, f"malformed carrier: {message.body!r:.200}")
             message.reject_log_error(logger, consumer.connection_errors)
             return
         request = CarrierRequest(
@@ -77,7 +77,7 @@ def read_token(message: Any) -> UUID | None:
         (format_, token), kwargs, _ = message.payload
         return UUID(token) if format_ == FORMAT and kwargs == {} else None
     except Exception:
-        return None
+        return None  # anyone may write to the broker, and a forged body can break any decoder anyhow
 
 
 class CarrierRequest(Request):
@@ -120,12 +120,6 @@ class CarrierRequest(Request):
             self.steward.replace_soon()
         else:
             self.steward.lost(self.token, str(exc_info.exception))
-
-    def on_timeout(self, soft: bool, timeout: float) -> None:
-        task_ready(self)
-
-    def revoked(self) -> bool:
-        return False  # the message id is nobody's job id
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
         # A thread can't be terminated, and Celery's pool of them would raise.

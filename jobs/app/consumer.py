@@ -22,7 +22,7 @@ class JobsConsumer(Consumer):
             message.reject_log_error(logger, self.connection_errors)
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
-        self.controller.steward.refuse("(no task)", f"not a task's message: {str(message.body)[:200]!r}")
+        self.controller.steward.refuse("(no task)", f"not a task's message: {message.body!r:.200}")
         super().on_unknown_message(body, message)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:

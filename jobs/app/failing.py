@@ -61,6 +61,7 @@ def call_errbacks(outcome: Outcome, run: Run, task: Any, error: Exception) -> No
         request = Context(request_of(run, running.task_id))
         task.backend.mark_as_failure(running.task_id, error, None, request=request)
     except Exception:
+        # Old signatures of errbacks are called right here. What they raise must not keep the failure off the record.
         logger.exception("link_error could not be called", extra={"job_id": str(run.id), "task": run.task})
     finally:
         leave(token)

@@ -143,7 +143,7 @@ def described(task: Any, error: BaseException | None) -> str | None:
     try:
         text = encode("exception", task.backend.prepare_exception(error, "json"))
     except Exception:
-        return None  # an exception whose arguments can't be written keeps its text in `error`
+        return None  # the task's own class may break here in any way; its text and traceback are kept all the same
     return text if len(text) <= LONGEST_ERROR * 4 else None
 
 
@@ -172,7 +172,7 @@ def _text(error: Any) -> str | None:
         return None
     try:
         said = str(error)
-    except Exception:
+    except Exception:  # the task's own __str__
         said = "(its message can't be read)"
     name = type(error).__qualname__
     return clean(f"{name}: {said}" if said else name, LONGEST_ERROR)

@@ -151,20 +151,25 @@ class Steward(bootsteps.StartStopStep):
         while True:
             try:
                 work = self._work.get(timeout=max(0.01, min(LOOK, beat_at - time.monotonic())))
-                if work is None:
-                    return self._close()
-                work()
             except queue.Empty:
-                self.slots.listening = self._somebody_listens()
-            except Exception:
-                # Whatever it was, heartbeats go on; what was not written, the dispatcher's sweep finds.
-                logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
+                work = self._listen
+            if work is None:
+                return self._close()
+            self._attempt(work)
             if time.monotonic() >= cancels_at:
                 cancels_at = time.monotonic() + CANCELS
                 self._work.put(self._enforcer.cancels)
                 self._work.put(self._enforcer.slow)
             if time.monotonic() >= beat_at:
-                beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._beat() else LOOK)
+                beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._attempt(self._beat) else LOOK)
+
+    def _attempt(self, work: Callable[[], Any]) -> Any:
+        """Whatever goes wrong, heartbeats go on; what was not written, the dispatcher's sweep finds."""
+        try:
+            return work()
+        except Exception:
+            logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
+            return None
 
     def _close(self) -> None:
         try:
@@ -187,6 +192,7 @@ class Steward(bootsteps.StartStopStep):
                     self._end_grace()
             except Exception:
                 logger.exception("running jobs could not be looked at")
+                pause = LOOK
 
     def _bury(self) -> None:
         for token in self._enforcer.dead():
@@ -262,9 +268,10 @@ class Steward(bootsteps.StartStopStep):
     def _capacity(self) -> int:
         return getattr(self.worker.pool, "num_processes", None) or self.worker.concurrency
 
-    def _somebody_listens(self) -> bool:
-        dispatcher = getattr(self.worker.consumer, "event_dispatcher", None)
-        return bool(dispatcher and dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
+    def _listen(self) -> None:
+        """Jobs tell their events only while somebody listens to them."""
+        events = getattr(self.worker.consumer, "event_dispatcher", None)
+        self.slots.listening = bool(events and events.enabled and (not events.groups or "task" in events.groups))
 
 
 def _keep_connections(app: Any) -> None:

@@ -185,6 +185,7 @@ def _read(payload: str, token: UUID, link: Link) -> list[tuple[int, list]]:
     try:
         jobs = loads(payload)
     except Exception:
+        # One job's arguments hold what this worker can't make. The others must not fail with it: read one by one.
         jobs = [_readable(job) for job in json.loads(payload)]
     absent = [UUID(job[0]) for job in jobs if job[2] is None]
     if absent:

@@ -145,6 +145,7 @@ class Recorder:
                         self._flush(last=False)
                         self._look_at_current()
             except Exception:
+                # Whatever it was, this thread goes on: no other writes outcomes while a job blocks.
                 logger.warning("outcomes could not be written yet: trying again", exc_info=True)
                 self._poke.set()
                 time.sleep(RETRY)

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 
 from ..conf import jobs_settings
 from .failpoints import failpoint
@@ -34,5 +34,5 @@ def _wake(alias: str) -> None:
     try:
         with connections[alias].cursor() as cursor:
             cursor.execute(statement("wake"))
-    except Exception:
+    except Error:
         logger.warning("the dispatcher could not be woken: it will poll", exc_info=True)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import current_app
@@ -11,7 +12,7 @@ from jobs.engine.broker import Broker
 from jobs.models import AuditEntry, Job, Lease
 from jobs.wire import ANY_QUEUE
 from tests.support.fleet import Fleet
-from tests.support.tasks import add, fail, leave
+from tests.support.tasks import add, fail, leave, untracked
 from tests.support.wait import wait_until
 
 
@@ -22,14 +23,15 @@ def fleet(transactional_db: None, tmp_path: Path) -> Iterator[Fleet]:
     fleet.stop()
 
 
-def forge(*messages: tuple[str, list]) -> None:
-    """Write to the broker what the platform never writes."""
+def forge(*messages: tuple[str | None, Any]) -> None:
+    """Write to the broker what the platform never writes: a task's name with its arguments, or any body at all."""
     broker = Broker(current_app._get_current_object())
     broker.length(ANY_QUEUE)
     with current_app.amqp.Producer(broker._connection, auto_declare=False) as producer:
-        for task, args in messages:
-            headers = {"lang": "py", "task": task, "id": "forged", "root_id": "forged", "parent_id": None, "retries": 0}
-            producer.publish([args, {}, {}], exchange="", routing_key=ANY_QUEUE, serializer="json", headers=headers)
+        for task, given in messages:
+            known = {"lang": "py", "task": task, "id": "forged", "root_id": "forged", "parent_id": None, "retries": 0}
+            body, headers = (given, {}) if task is None else ([given, {}, {}], known)
+            producer.publish(body, exchange="", routing_key=ANY_QUEUE, serializer="json", headers=headers)
     broker.close()
 
 
@@ -44,17 +46,21 @@ def test_every_pool_runs_jobs_refuses_forged_messages_and_ends_in_good_order(
         ("jobs.run", [1, "no token"]),
         (leave.name, [str(tmp_path), "forged"]),
         ("not.a.task", [1]),
+        (None, {"nothing": "of Celery's"}),
+        (None, {"task": untracked.name, "id": "forged", "kwargs": 3}),
     )
     results = [add.delay(n, n) for n in range(60)]
     broken = fail.apply_async(max_retries=0)
     assert [result.get(timeout=30) for result in results] == [2 * n for n in range(60)]
     with pytest.raises(ValueError, match="no luck"):
         broken.get(timeout=30)
-    wait_until(
-        lambda: AuditEntry.objects.filter(action="refuse_message").count() == 4, what="refused messages on record"
-    )
+    refused = AuditEntry.objects.filter(action="refuse_message")
+    wait_until(lambda: refused.count() == 6, what="refused messages on record")
     unknown = AuditEntry.objects.get(resource_id="not.a.task")
     assert unknown.detail == {"detail": "no task of this name is registered here"}
+    no_task, invalid = refused.filter(resource_id="(no task)").order_by("id")
+    assert no_task.detail["detail"].startswith("not a task's message: b'{")
+    assert invalid.detail == {"detail": "an invalid message: Task keyword arguments must be a mapping"}
     assert not (tmp_path / "forged").exists()
     assert not Lease.objects.exists()
     assert set(Job.objects.values_list("attempt", flat=True)) == {1}

@@ -14,13 +14,9 @@ from jobs.engine.newjob import job_key
 from jobs.models import Job
 from jobs.states import State
 from tests.support.engine import drain, lease, row, run, won
-from tests.support.odd_tasks import SEEN, boom, double, echo, patient, raises, total
+from tests.support.odd_tasks import boom, double, echo, patient, raises, total
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings) -> None:
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 def three_steps(first):

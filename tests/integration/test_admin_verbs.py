@@ -8,8 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs.models import AuditEntry, Job, Queue
-from tests.integration.test_admin import DEAD_LETTERS, JOBS, VIEWER, change_queue, page, signed_in, state_of, text
-from tests.support.rows import make_job
+from tests.support.admin import DEAD_LETTERS, JOBS, VIEWER, change_queue, page, signed_in, text
+from tests.support.rows import make_job, state_of
 
 pytestmark = pytest.mark.django_db
 PERMISSIONS = {

@@ -15,9 +15,8 @@ from jobs.engine.dispatch import LOCK_FAMILY
 from jobs.engine.sql import statement
 from jobs.health import broker_problem
 from jobs.models import Queue
+from tests.support.api import TOKEN
 from tests.support.rows import make_job, make_worker
-
-TOKEN = "a-token-for-tests"
 
 
 @pytest.fixture(autouse=True)

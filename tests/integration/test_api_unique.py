@@ -7,15 +7,9 @@ from django.test import Client
 
 from jobs.models import Job, Queue
 from jobs.states import State
-from tests.support.api import TOKEN, client, post, problem
+from tests.support.api import post, problem
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def api(settings: Any) -> Client:
-    settings.ADMIN_API_TOKEN = TOKEN
-    return client()
 
 
 def submit(api: Client, **fields: Any) -> Any:

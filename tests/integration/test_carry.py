@@ -8,23 +8,19 @@ from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import carry
 from jobs.engine.link import Link
 from jobs.engine.newjob import NewJob, job_key
-from jobs.models import Lease
-from tests.support.engine import lease, placed, row, run
+from jobs.models import Job, Lease
+from tests.support.engine import lease, placed, row, run, run_result
 from tests.support.odd_tasks import (
     SEEN,
     ask,
+    calls,
     echo,
     leaves_a_block_open,
     raises,
     reads_users,
 )
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1.0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 @pytest.mark.parametrize("how", ["atomic", "autocommit", "closed"])
@@ -77,3 +73,24 @@ def test_long_arguments_and_options_stay_out_of_the_carrier(link: Link) -> None:
     assert [row(job).state for job in jobs] == ["completed"] * 3
     assert len(SEEN[0][0][0]) == len(big)
     assert len(row(jobs[1]).result) > len(big)
+
+
+def test_what_the_main_process_took_back_is_not_started(link: Link) -> None:
+    jobs = [job_key(echo.delay(n).id) for n in range(2)]
+    token = lease(link, jobs)
+    with placed(link) as place:
+        runner = Runner(current_app._get_current_object(), place)
+
+        def halted_meanwhile(run):
+            place.slots.halt(place.index, token)
+            return runner(run)
+
+        assert carry(token, place, halted_meanwhile) == 1
+    assert [(row(job).state, row(job).attempt) for job in jobs] == [("completed", 1), ("pending", 0)]
+
+
+def test_children_too_many_to_keep_cost_the_job_nothing(link: Link, settings, caplog) -> None:
+    settings.JOBS_MAX_PAYLOAD = 1024
+    job = run_result(link, calls.delay(50))
+    assert (job.state, job.children, Job.objects.count()) == ("completed", None, 51)
+    assert "a job's children are not kept" in caplog.text

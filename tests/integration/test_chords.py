@@ -28,11 +28,7 @@ from tests.support.odd_tasks import (
 )
 from tests.support.tasks import add, untracked
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings) -> None:
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 def test_the_body_gets_the_results_of_the_header_in_their_order(link: Link) -> None:

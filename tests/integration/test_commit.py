@@ -1,42 +1,26 @@
 """A task's own writes and the completion of its job in one transaction."""
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from celery import chain, current_app, group, signals
-from django.contrib.auth.models import User
 from django.db import connection, connections, transaction
 
-from jobs.app.current import current
-from jobs.app.runner import Runner
-from jobs.conf import jobs_settings
-from jobs.engine.control import cancel
-from jobs.engine.execute import carry
 from jobs.engine.link import Link
-from jobs.engine.maintenance import lose
 from jobs.engine.newjob import job_key
-from jobs.errors import InvalidJob, LeaseLost
+from jobs.errors import InvalidJob
 from jobs.models import Attempt, Job, Lease
 from tests.support import commit_tasks as tasks
-from tests.support.engine import later, lease, opened, placed, row, run, run_result
+from tests.support.commit_tasks import names
+from tests.support.engine import later, row, run, run_result
 from tests.support.odd_tasks import SEEN, echo, errback
+from tests.support.rows import ends_of
 
 
 @pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
+def _forget(odd: None) -> None:
     tasks.ACTIONS.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-
-
-def names() -> list[str]:
-    return sorted(User.objects.values_list("username", flat=True))
-
-
-def ends(job: Job) -> list[str]:
-    return list(Attempt.objects.filter(job_id=job.pk).order_by("number").values_list("end", flat=True))
 
 
 def seen_from_outside(link: Link, job_id: Any) -> tuple:
@@ -51,7 +35,7 @@ def seen_from_outside(link: Link, job_id: Any) -> tuple:
 def test_the_effect_and_the_completion_are_one_commit(link: Link) -> None:
     result = tasks.commits.delay("ann", result={"n": 1})
     job = run_result(link, result)
-    assert (names(), job.state, job.error, ends(job)) == (["ann"], "completed", None, ["completed"])
+    assert (names(), job.state, job.error, ends_of(job)) == (["ann"], "completed", None, ["completed"])
     assert result.get(timeout=1) == {"n": 1}
     assert job.started_at <= job.finished_at <= job.updated_at
     assert not Lease.objects.exists()
@@ -74,55 +58,6 @@ def test_others_see_effect_completion_and_next_step_at_the_same_moment(link: Lin
     assert seen == [("in the block", (0, "running", 0)), ("after it", (1, "completed", 1))]
 
 
-def test_a_stale_workers_block_is_rolled_back_and_is_no_failure(link: Link, caplog) -> None:
-    failures = []
-    signals.task_failure.connect(lambda **said: failures.append(said), weak=False, dispatch_uid="stale")
-    result = tasks.meanwhile.apply_async(("ann", "lose"), link=echo.s(), link_error=errback.s())
-    token = lease(link, [job_key(result.id)])
-
-    def lose_it(task: Any) -> None:
-        with opened() as other:
-            assert lose(other, token, jobs_settings(), won=True, begun=1, reason="x") == (1, 0, 0)
-
-    tasks.ACTIONS["lose"] = lose_it
-    with placed(link) as place:
-        carry(token, place, Runner(current_app._get_current_object(), place))
-    signals.task_failure.disconnect(dispatch_uid="stale")
-    assert (names(), Job.objects.count(), row(job_key(result.id)).state) == ([], 1, "pending")
-    assert ends(row(job_key(result.id))) == ["lost"]
-    assert failures == []
-    assert [r.getMessage() for r in caplog.records if "stale" in r.getMessage()] == [
-        "stale outcome dropped: the job was given to another worker meanwhile"
-    ]
-
-
-def test_a_task_that_catches_the_lost_lease_changes_nothing(link: Link) -> None:
-    result = tasks.meanwhile.delay("ann", "lose")
-    token = lease(link, [job_key(result.id)])
-    tasks.ACTIONS["lose"] = lambda task: link.rows(
-        "lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error=""
-    )
-    caught = []
-    with placed(link) as place:
-        runner = Runner(current_app._get_current_object(), place)
-        body = tasks.meanwhile.run
-
-        def catching(*args: Any) -> str:
-            try:
-                return body(*args)
-            except LeaseLost as error:
-                caught.append(str(error))
-                return "went on"
-
-        tasks.meanwhile.run = catching
-        try:
-            carry(token, place, runner)
-        finally:
-            tasks.meanwhile.run = body
-    assert "was given to another. What this block wrote is rolled back." in caught[0]
-    assert (names(), row(job_key(result.id)).state) == ([], "pending")
-
-
 @pytest.mark.parametrize("what", ["raise", "retry", "ignore", "reject", "exit", "progress", "again", "return"])
 def test_what_comes_after_the_commit_changes_nothing(link: Link, caplog, what: str) -> None:
     seen: list[str] = []
@@ -132,7 +67,13 @@ def test_what_comes_after_the_commit_changes_nothing(link: Link, caplog, what: s
     job = run_result(link, result)
     for kind in ("task_failure", "task_retry"):
         getattr(signals, kind).disconnect(dispatch_uid="after")
-    assert (names(), job.state, job.error, job.progress, ends(job)) == (["ann"], "completed", None, None, ["completed"])
+    assert (names(), job.state, job.error, job.progress, ends_of(job)) == (
+        ["ann"],
+        "completed",
+        None,
+        None,
+        ["completed"],
+    )
     assert result.get(timeout=1) == "done"
     assert (Job.objects.count(), seen) == (1, [])
     said = [r for r in caplog.records if r.getMessage() == "a task raised after its commit(): its job stays completed"]
@@ -157,7 +98,7 @@ def test_a_second_commit_is_refused_with_the_reason(link: Link, caplog) -> None:
 def test_what_is_raised_in_the_block_rolls_it_back_and_ends_the_run_as_ever(link: Link, what, state, end) -> None:
     result = tasks.rolled_back.apply_async(("ann", what), max_retries=int(what == "retry"), link_error=errback.s())
     job = run_result(link, result)
-    assert (names(), job.state, ends(job), job.result in (None, "") or job.result != '"done"') == (
+    assert (names(), job.state, ends_of(job), job.result in (None, "") or job.result != '"done"') == (
         [],
         state,
         [end],
@@ -182,7 +123,7 @@ def test_a_commit_that_fails_leaves_the_job_as_it_was(link: Link) -> None:
 
     tasks.ACTIONS["fail"] = fail_at_commit
     job = run_result(link, tasks.meanwhile.apply_async(("ann", "fail"), link=echo.s(), link_error=errback.s()))
-    assert (names(), job.state, ends(job)) == ([], "dead_letter", ["failed"])
+    assert (names(), job.state, ends_of(job)) == ([], "dead_letter", ["failed"])
     assert "IntegrityError" in job.error
     assert [j.task for j in Job.objects.filter(state="pending")] == [errback.name]
 
@@ -213,97 +154,12 @@ def test_callbacks_follow_as_in_celery(link: Link) -> None:
     assert families == {"2"}, "root and parent are the committed job"
 
 
-def test_progress_in_the_block_waits_for_nobody_and_goes_with_the_outcome(link: Link, settings) -> None:
-    settings.JOBS_PROGRESS_INTERVAL = 0.0
-    job = run_result(link, tasks.reports.delay())
-    assert (job.state, job.progress["message"]) == ("completed", "whole")
-
-
-def test_the_recorder_leaves_a_row_alone_that_the_block_has_written(link: Link, caplog, settings) -> None:
-    """Its thread would wait for the block's transaction, and with it everyone who waits for the thread."""
-    settings.JOBS_FLUSH_INTERVAL = 0.01
-    real, turn = connection.commit, threading.Event()
-
-    def after_the_threads_turn() -> None:
-        recorder = current().place.recorder
-        recorder._late_at = 0.0
-        recorder._poke.set()
-        turn.wait(0.5)
-        real()
-
-    def slow_down(task: Any) -> None:
-        connection.commit = after_the_threads_turn
-
-    tasks.ACTIONS["slow"] = slow_down
-    jobs = [tasks.meanwhile.delay("ann", "slow"), tasks.commits.delay("bob")]
-    try:
-        run(link, *(job_key(job.id) for job in jobs))
-    finally:
-        connection.commit = real
-    assert (names(), {job.state for job in Job.objects.all()}) == (["ann", "bob"], {"completed"})
-    assert "could not be written" not in caplog.text
-
-
 def test_the_other_jobs_of_a_carrier_are_recorded_as_ever(link: Link, caplog) -> None:
     calls = [echo.delay(1), tasks.commits.delay("ann"), tasks.then.delay("bob", "raise"), echo.delay(2)]
     run(link, *(job_key(call.id) for call in calls))
     assert [call.state for call in calls] == ["SUCCESS"] * 4
     assert (names(), Attempt.objects.count(), Lease.objects.count()) == (["ann", "bob"], 4, 0)
     assert "stale" not in caplog.text, "nothing was recorded twice"
-
-
-def test_a_lease_taken_back_after_the_commit_holds_nothing(link: Link) -> None:
-    result = tasks.meanwhile.delay("ann", "later")
-    token = lease(link, [job_key(result.id)])
-    taken = []
-    tasks.ACTIONS["later"] = lambda task: transaction.on_commit(
-        lambda: taken.append(lose(link, token, jobs_settings(), won=True, begun=1, reason="x"))
-    )
-    with placed(link) as place:
-        carry(token, place, Runner(current_app._get_current_object(), place))
-    assert (taken, row(job_key(result.id)).state, names()) == ([(0, 0, 0)], "completed", ["ann"])
-    assert ends(row(job_key(result.id))) == ["completed"]
-
-
-def test_a_cancel_after_the_commit_comes_too_late(link: Link) -> None:
-    result = tasks.meanwhile.delay("ann", "cancel")
-    said = []
-    tasks.ACTIONS["cancel"] = lambda task: transaction.on_commit(
-        lambda: said.append(cancel([job_key(result.id)], actor="me"))
-    )
-    job = run_result(link, result)
-    assert (said, job.state, job.cancel_requested_at) == ([([], [])], "completed", None)
-
-
-def test_a_cancel_before_the_commit_does_not_undo_it(link: Link) -> None:
-    result = tasks.meanwhile.delay("ann", "cancel")
-
-    def ask(task: Any) -> None:
-        running = current()
-        running.place.slots.ask_to_stop(running.place.index, running.run.id)
-
-    tasks.ACTIONS["cancel"] = ask
-    assert (run_result(link, result).state, names()) == ("completed", ["ann"])
-
-
-def test_a_soft_limit_waits_for_the_end_of_the_commit(link: Link) -> None:
-    """It strikes while COMMIT is under way, and is raised right after it, where it changes nothing."""
-    real = connection.commit
-    until = threading.Event()
-
-    def slowly() -> None:
-        until.wait(0.3)
-        real()
-
-    def slow_down(task: Any) -> None:
-        connection.commit = slowly
-
-    tasks.ACTIONS["slow"] = slow_down
-    try:
-        job = run_result(link, tasks.meanwhile.apply_async(("ann", "slow"), soft_time_limit=0.1))
-    finally:
-        connection.commit = real
-    assert (job.state, names(), ends(job)) == ("completed", ["ann"], ["completed"])
 
 
 def test_a_callback_of_the_task_that_fails_after_the_commit_changes_nothing(link: Link, caplog) -> None:

@@ -84,3 +84,18 @@ def test_a_job_killed_for_good_calls_its_errbacks_and_ends_its_chain(
     enforcer.settle(token)
     assert list(Job.objects.filter(task=errback.name).values_list("args", flat=True)) == [f'["{job_id}"]'] * called
     assert Job.objects.filter(pk=job_key(last.id), state="failed").count() == called
+
+
+def test_a_limit_that_this_pool_cannot_keep_is_said_once_and_ends_nobody(link: Link, slots: Slots, caplog) -> None:
+    """Of a pool of threads: the slot's process is the worker itself."""
+    job_id = new_job()
+    token = won(link, [job_id])
+    slots.write(0, token, 1, time.monotonic() - 60.0, job_id=job_id, limit=0.1)
+    enforcer = Enforcer(slots, link, NODE, current_app.tasks, lambda work: None)
+    for _ in range(2):
+        enforcer.limits()
+    assert caplog.text.count("over its time limit, but this pool can't enforce it") == 1
+    seen = slots.read(0)
+    assert seen is not None
+    assert (seen.token, seen.limit) == (token, 0.0)
+    assert row(job_id).lease == token

@@ -11,6 +11,7 @@ from django.db import connection, connections, transaction
 
 from jobs.engine import NewJob, enqueue
 from jobs.engine.link import Link
+from jobs.errors import InvalidJob
 from jobs.models import Job
 from tests.support.engine import run_result, unsent
 from tests.support.rows import make_job
@@ -166,3 +167,32 @@ def test_an_untracked_task_is_stock_celery() -> None:
         declared_queue = broker.default_channel.queue_declare("jobs.untracked", durable=True, auto_delete=False)
         broker.default_channel.queue_purge("jobs.untracked")
     assert (declared_queue.message_count, Job.objects.count()) == (1, 0)
+
+
+@pytest.fixture
+def elsewhere():
+    """An open transaction on another alias."""
+    other = connection.copy("other")
+    other.connect()
+    connections["other"] = other
+    connections.databases["other"] = other.settings_dict
+    with transaction.atomic(using="other"):
+        yield
+    other.close()
+    del connections["other"], connections.databases["other"]
+
+
+def test_a_transaction_that_is_open_elsewhere_only_is_warned_of(elsewhere: None) -> None:
+    with pytest.warns(RuntimeWarning, match="while a transaction is open on the database 'other', but jobs live in"):
+        add.delay(1, 2)
+    assert Job.objects.count() == 1
+
+
+def test_a_transaction_that_is_open_elsewhere_only_is_refused_when_strict(elsewhere: None, settings) -> None:
+    settings.JOBS_STRICT = True
+    with pytest.raises(InvalidJob, match=r"Open transaction.atomic\(using='default'\) too"):
+        add.delay(1, 2)
+    assert not Job.objects.exists()
+    with transaction.atomic():
+        add.delay(1, 2)
+    assert Job.objects.count() == 1

@@ -19,12 +19,7 @@ from tests.support.odd_tasks import (
     patient,
 )
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1.0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 def test_the_next_step_of_a_chain_is_born_with_the_outcome_of_the_step_before(link: Link) -> None:

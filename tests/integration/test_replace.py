@@ -14,11 +14,7 @@ from jobs.states import State
 from tests.support.engine import drain, lease, placed, row, run_result
 from tests.support.odd_tasks import SEEN, boom, constant, double, echo, errback, replaces, replaces_or_retries, total
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings) -> None:
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 @pytest.mark.parametrize(

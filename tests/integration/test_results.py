@@ -13,13 +13,11 @@ from jobs.engine.newjob import job_key
 from jobs.errors import NotCommitted
 from jobs.models import Job
 from tests.support.engine import drain, row, run_result
-from tests.support.odd_tasks import SEEN, boom, calls, calls_a_group, double, echo
+from tests.support.odd_tasks import boom, calls, calls_a_group, double, echo
 
 
 @pytest.fixture(autouse=True)
-def _forget(settings) -> None:
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+def _forget(odd: None) -> None:
     current_app.backend._cache.clear()
 
 

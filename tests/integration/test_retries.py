@@ -4,27 +4,18 @@ import pytest
 from django.contrib.auth.models import User
 
 from jobs.engine.link import Link
-from jobs.models import Attempt, Job
+from jobs.models import Attempt
 from tests.support.engine import later, run_result
 from tests.support.odd_tasks import (
-    SEEN,
     again,
     boom,
     choosy,
     in_a_transaction,
     patient,
 )
+from tests.support.rows import attempts
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1.0
-
-
-def attempts(job: Job) -> list[tuple]:
-    return list(Attempt.objects.filter(job_id=job.pk).order_by("number").values_list("number", "end", "error"))
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 def test_the_platform_retries_a_failure_as_often_as_the_task_declares(link: Link) -> None:

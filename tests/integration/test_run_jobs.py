@@ -5,9 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import chain, current_app, group
+from celery import chain, current_app
 from django.contrib.auth.models import User
-from django.core.checks import run_checks
 from django.db import connection, transaction
 from django.test import TestCase
 
@@ -16,7 +15,7 @@ from jobs.engine.control import cancel
 from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import carry
 from jobs.engine.newjob import NewJob, job_key
-from jobs.errors import EagerMode, JobsError, NotCommitted
+from jobs.errors import JobsError, NotCommitted
 from jobs.models import Attempt, Job, Lease, Queue, Worker
 from jobs.states import End, State
 from jobs.testing import JobFailed, assert_enqueued, assert_not_enqueued, drain, run_jobs, time_travel
@@ -24,7 +23,7 @@ from jobs.testing.committed import as_if_committed
 from tests.support import shop
 from tests.support.engine import new_job, opened, outcome, row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("odd")]
 
 both = pytest.mark.parametrize(
     "where",
@@ -33,12 +32,6 @@ both = pytest.mark.parametrize(
         pytest.param(None, id="committed", marks=pytest.mark.django_db(transaction=True)),
     ],
 )
-
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    shop.SAID.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
 
 
 def tasks_of(jobs: list[Job]) -> list[str]:
@@ -294,100 +287,6 @@ def test_a_wait_for_a_job_that_has_not_run_names_run_jobs() -> None:
         result.get(timeout=1)
     run_jobs()
     assert result.get(timeout=1) == "o1"
-
-
-def test_what_was_enqueued_is_found_by_what_was_said() -> None:
-    shop.send.apply_async(("o1",), {"to": "bob"}, queue="mail", tags={"tenant": "a", "more": "b"})
-    shop.send.delay("o2")
-    assert [job.queue for job in assert_enqueued(shop.send, args=("o1",))] == ["mail"]
-    assert_enqueued("tests.support.shop.send", count=2)
-    assert_enqueued(shop.send, args=["o1"], kwargs={"to": "bob"}, queue="mail", tags={"tenant": "a"}, count=1)
-    assert_not_enqueued(shop.send, tags={"tenant": "b"})
-    assert_not_enqueued(shop.broken)
-    run_jobs()
-    assert_not_enqueued(shop.send)
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        {"args": ["o2"]},
-        {"args": []},
-        {"kwargs": {}},
-        {"kwargs": {"to": "ann"}},
-        {"queue": "default"},
-        {"tags": {"tenant": "b"}},
-        {"count": 2},
-    ],
-)
-def test_what_differs_is_not_found(wanted) -> None:
-    shop.send.apply_async(("o1",), {"to": "bob"}, queue="mail", tags={"tenant": "a"})
-    with pytest.raises(AssertionError, match=r"found [01]\."):
-        assert_enqueued(shop.send, **wanted)
-
-
-def test_the_message_lists_what_was_enqueued_nearest_first() -> None:
-    shop.broken.delay()
-    shop.send.apply_async(("o1",), {"to": "bob"}, queue="mail", tags={"tenant": "a"})
-    shop.send.delay("o2")
-    run_jobs(1, queue="default", raise_failures=False)
-    with pytest.raises(AssertionError) as raised:
-        assert_enqueued(shop.send, args=["o1"], queue="default", count=1)
-    assert str(raised.value) == (
-        "Expected 1 job of tests.support.shop.send with args=['o1'], queue='default', found 0. Enqueued:\n"
-        "  tests.support.shop.send('o1', to='bob') in queue 'mail', pending, tags {'tenant': 'a'} (other queue)\n"
-        "  tests.support.shop.send('o2') in queue 'default', pending (other args)\n"
-        "  tests.support.shop.broken() in queue 'default', dead_letter"
-    )
-
-
-def test_the_message_tells_of_what_waits_for_the_commit() -> None:
-    with pytest.raises(AssertionError, match=r"found 0\. No job was enqueued\.$"):
-        assert_enqueued(shop.send)
-    shop.send.delay_on_commit("o1")
-    with pytest.raises(AssertionError, match=r"wait for the test's commit: 1\. run_jobs\(\) calls them"):
-        assert_enqueued(shop.send)
-
-
-@pytest.fixture
-def eager():
-    app = current_app._get_current_object()
-    app.conf.task_always_eager = True
-    yield app
-    app.conf.task_always_eager = False
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda app: shop.send.delay("o1"),
-        lambda app: shop.send.s("o1").apply_async(),
-        lambda app: app.send_task("tests.support.shop.send", ("o1",)),
-        lambda app: chain(shop.send.s("o1"), shop.send.s())(),
-        lambda app: chain(shop.send.s("o1"), shop.send.s()).apply_async(),
-        lambda app: group(shop.send.s("o1"), shop.send.s("o2")).delay(),
-        lambda app: shop.send.enqueue_many([["o1"]]),
-    ],
-    ids=["delay", "signature", "send_task", "chain()", "chain", "group", "many"],
-)
-def test_eager_mode_is_answered_with_what_to_use(eager, call) -> None:
-    with pytest.raises(EagerMode, match=r"In tests, run_jobs\(\) of jobs.testing .* assert_enqueued\(\)"):
-        call(eager)
-    assert (shop.SAID, Job.objects.exists()) == ([], False)
-
-
-def test_eager_mode_is_found_by_the_system_checks(eager) -> None:
-    assert [problem.id for problem in run_checks() if "run_jobs() and assert_enqueued()" in (problem.hint or "")] == [
-        "jobs.E003"
-    ]
-
-
-def test_an_explicit_apply_is_celerys_own(eager, django_assert_num_queries) -> None:
-    with django_assert_num_queries(0):
-        assert shop.send.apply(("o1",)).get() == "o1"
-        assert shop.broken.apply().state == "FAILURE"
-        assert shop.asks_again.apply().get() == 1
-    assert shop.SAID == ["sent o1 to ann"]
 
 
 def test_no_broker_is_asked(monkeypatch) -> None:

@@ -9,10 +9,9 @@ from jobs.app.current import current
 from jobs.engine.enqueue import enqueue
 from jobs.engine.link import Link
 from jobs.engine.newjob import NewJob
-from jobs.models import Attempt, Job, Lease
+from jobs.models import Attempt, Lease
 from tests.support.engine import later, row, run, run_result
 from tests.support.odd_tasks import (
-    SEEN,
     ask,
     asynchronous,
     boom,
@@ -27,17 +26,9 @@ from tests.support.odd_tasks import (
     returns_nul,
     stock,
 )
+from tests.support.rows import attempts
 
-
-@pytest.fixture(autouse=True)
-def _forget(settings):
-    SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1.0
-
-
-def attempts(job: Job) -> list[tuple]:
-    return list(Attempt.objects.filter(job_id=job.pk).order_by("number").values_list("number", "end", "error"))
+pytestmark = pytest.mark.usefixtures("odd")
 
 
 def test_a_success_keeps_its_result_and_its_attempt(link: Link) -> None:

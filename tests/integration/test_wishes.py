@@ -27,10 +27,8 @@ from tests.support.tasks import add
 
 
 @pytest.fixture(autouse=True)
-def _forget(settings):
+def _forget(odd: None) -> None:
     SEEN.clear()
-    settings.JOBS_DEFAULT_MAX_RETRIES = 0
-    settings.JOBS_RETRY_DELAY = 1
 
 
 @pytest.mark.parametrize("how", ["plain", "raised", "swallowed", "retried", "wrapped"])

@@ -13,6 +13,11 @@ def effect(name):
     User.objects.create(username=name)
 
 
+def names() -> list[str]:
+    """The effects that were committed."""
+    return sorted(User.objects.values_list("username", flat=True))
+
+
 @shared_task(bind=True)
 def commits(self, name, result="done"):
     with self.commit() as done:

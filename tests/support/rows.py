@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from django.db import connection
 from kombu.utils.json import dumps
 
+from jobs.models import Attempt, Job
 from jobs.states import FINAL, LEASED
 
 JSON_COLUMNS = frozenset({"args", "kwargs", "options", "result", "progress", "tags"})
@@ -66,6 +67,28 @@ def make_worker(**columns: Any) -> UUID:
     }
     _insert("jobs_worker", row)
     return row["id"]
+
+
+def hold(worker: UUID, ids: list[UUID], queue: str = "default") -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_lease (token, queue, routing_key, job_ids, payload, sent_at, worker, won_at) "
+            "VALUES (gen_random_uuid(), %s, 'jobs.any', %s, '[]', now(), %s, now())",
+            [queue, ids, worker],
+        )
+
+
+def attempts(job: Job) -> list[tuple]:
+    """The job's attempts in their order: number, end, error."""
+    return list(Attempt.objects.filter(job_id=job.pk).order_by("number").values_list("number", "end", "error"))
+
+
+def ends_of(job: Job) -> list[str]:
+    return [end for _, end, _ in attempts(job)]
+
+
+def state_of(job_id: UUID) -> str:
+    return Job.objects.get(pk=job_id).state
 
 
 def _insert(table: str, row: dict[str, Any]) -> None:

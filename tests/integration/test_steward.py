@@ -1,0 +1,85 @@
+"""The worker's books are kept by one thread, which nothing may end."""
+
+import logging
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from celery import _state
+from django.db import connection
+
+from jobs.app import child
+from jobs.app.steward import Steward
+from jobs.models import AuditEntry, Worker
+from tests.support.engine import unsent
+from tests.support.wait import wait_until
+
+
+@pytest.fixture
+def steward(transactional_db: None, settings, monkeypatch) -> Iterator[Steward]:
+    """That of a worker which is registered but takes no message; its thread keeps the books."""
+    settings.JOBS_HEARTBEAT_INTERVAL = 0.05
+    monkeypatch.setattr(child, "_shared", None)  # put back what a steward shares with the children of its process
+    monkeypatch.setattr(_state, "_task_join_will_block", False)  # and what Celery's pool sets for good
+    app = unsent()
+    app.steps["worker"].add(Steward)
+    worker = app.WorkController(hostname="books@test", pool="solo")
+    worker.served_queues = None
+    steward = worker.steward
+    steward._register()
+    thread = threading.Thread(target=steward._serve, daemon=True)
+    thread.start()
+    yield steward
+    steward._work.put(None)
+    thread.join(10)
+    for opened in (steward._link, steward._waker, steward._woken):
+        opened.close()
+
+
+class Unreadable:
+    """Something of Celery's that breaks as soon as it is looked at."""
+
+    @property
+    def enabled(self) -> bool:
+        raise RuntimeError("nobody can tell")
+
+
+def heartbeat(steward: Steward):
+    return Worker.objects.get(id=steward.boot).heartbeat_at
+
+
+def test_heartbeats_go_on_when_it_cannot_be_seen_who_listens(steward: Steward, caplog) -> None:
+    caplog.set_level(logging.WARNING, "jobs")
+    steward.worker.consumer.event_dispatcher = Unreadable()
+    wait_until(lambda: "nobody can tell" in caplog.text, what="a look that failed")
+    seen = heartbeat(steward)
+    wait_until(lambda: heartbeat(steward) > seen, what="a heartbeat after it")
+
+
+def test_work_that_breaks_is_logged_and_the_next_is_done(steward: Steward, caplog) -> None:
+    caplog.set_level(logging.WARNING, "jobs")
+    steward._work.put(lambda: 1 / 0)
+    steward.refuse("forged", "not one of ours")
+    wait_until(AuditEntry.objects.filter(resource_id="forged").exists, what="the audit of a refused message")
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_worker_that_was_presumed_dead_starts_anew(steward: Steward, caplog) -> None:
+    before = steward.boot
+    connection.cursor().execute("UPDATE jobs_worker SET lost_at = now() WHERE id = %s", [before])
+    wait_until(lambda: steward.boot != before and Worker.objects.filter(id=steward.boot).exists(), what="a new boot")
+    assert "its jobs went to others, it starts anew" in caplog.text
+    assert Worker.objects.get(id=before).lost_at is not None
+
+
+def test_work_that_the_database_refused_is_done_after_the_next_heartbeat(steward: Steward) -> None:
+    done: list[str] = []
+
+    def work() -> None:
+        done.append("tried")
+        if len(done) == 1:
+            raise psycopg.OperationalError("away")
+
+    steward._later(work)
+    wait_until(lambda: len(done) == 2, what="the second try")
