@@ -1,0 +1,80 @@
+"""The machine: every rule together, how it begins, what holds after each step, and how it comes to rest."""
+
+import sys
+
+from django.db import connection
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, invariant
+
+from jobs.engine.enqueue import NewJob
+from jobs.states import FINAL
+
+from .canvas import Canvas
+from .dispatchers import Dispatchers
+from .operators import Operators
+from .snapshot import check, check_step, compare, read
+from .stage import QUEUES
+from .workers import COMPLETED, Workers
+
+
+class Lifecycle(Canvas, Dispatchers, Workers, Operators):
+    @initialize(
+        count=st.integers(1, 5),
+        share=st.integers(1, 3),
+        members=st.integers(0, 3),
+        key=st.booleans(),
+        win=st.booleans(),
+    )
+    def begin_at_work(self, count: int, share: int, members: int, key: bool, win: bool) -> None:
+        self.start_a_worker()
+        for _ in range(count):
+            self._enqueue(NewJob(task="short", id=self.new_id()))
+        if members:
+            self.enqueue_chord(members, countdown=0)
+        if key:
+            self.enqueue_unique(("short", "a"), "existing")
+        self.seen = read(self.world.eye)
+        self.claim(which=True, queue="default", share=share, limit=4)
+        if win:
+            self.win(nth=0, boot=0, again=False)
+        self.seen = read(self.world.eye)
+
+    @invariant()
+    def agrees(self) -> None:
+        before, self.seen = self.seen, read(self.world.eye)
+        check(self.seen)
+        check_step(before, self.seen)
+        compare(self.model, self.seen)
+
+    def teardown(self) -> None:
+        """Without further faults every job comes to its end."""
+        try:
+            if sys.exc_info()[0] is None:  # a step that failed says enough
+                self._come_to_rest()
+        finally:
+            if self.open:
+                self.open[0].__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+            connection.close_if_unusable_or_obsolete()
+
+    def _come_to_rest(self) -> None:
+        if self.open:
+            self.end_the_long_transaction(commit=True)
+            self.agrees()
+        for queue in QUEUES:
+            self.pause(queue, paused=False)
+        self.start_a_worker()
+        for _ in range(60):
+            if all(job.state in FINAL for job in self.model.jobs.values()):
+                return
+            self.time_passes(1)
+            for sweep in (self.recover, self.judge, self.promote, self.dispatch):
+                sweep(which=True)
+                self.agrees()
+            self.expire()
+            self.agrees()
+            for token in list(self.model.leases):
+                self.win(nth=len(self.messages) - 1 - self.messages.index(token), boot=0, again=False)
+                self.agrees()
+                self._close(token, [COMPLETED])
+                self.agrees()
+        raise AssertionError(f"they never end: {[job for job in self.model.jobs.values() if job.state not in FINAL]}")
