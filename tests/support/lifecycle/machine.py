@@ -27,12 +27,12 @@ class Lifecycle(Canvas, Dispatchers, Workers, Operators):
     )
     def begin_at_work(self, count: int, share: int, members: int, key: bool, win: bool) -> None:
         self.start_a_worker()
+        if key:
+            self.enqueue_unique(("short", "a"), "existing")
         for _ in range(count):
             self._enqueue(NewJob(task="short", id=self.new_id()))
         if members:
             self.enqueue_chord(members, countdown=0)
-        if key:
-            self.enqueue_unique(("short", "a"), "existing")
         self.seen = read(self.world.eye)
         self.claim(which=True, queue="default", share=share, limit=4)
         if win:

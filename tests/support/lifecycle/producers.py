@@ -12,6 +12,7 @@ from hypothesis.stateful import precondition, rule
 from jobs.engine.enqueue import NewJob, enqueue, enqueue_in
 from jobs.engine.newjob import CONFLICTS
 from jobs.errors import DuplicateJob
+from jobs.states import LEASED
 
 from .stage import HOUR, Stage, needs, nth, queues
 
@@ -132,6 +133,13 @@ class Producers(Stage):
         holders = [job.key for job in self.model.jobs.values() if job.key]
         if holders:
             self.enqueue_unique(holders[nth % len(holders)], on_conflict)
+
+    @rule(nth=nth, times=st.integers(1, 3), hours=st.sampled_from([0, 0, 1]), again=st.none() | nth)
+    def replace_what_runs(self, nth: int, times: int, hours: int, again: int | None) -> None:
+        """The first waits for the running one, each further one takes its place in that."""
+        holders = [job.key for job in self.model.jobs.values() if job.key and job.state in LEASED]
+        for _ in range(times if holders else 0):
+            self.enqueue_unique(holders[nth % len(holders)], "replace", hours, again=again)
 
     @rule()
     def release_keys(self) -> None:
