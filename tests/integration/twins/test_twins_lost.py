@@ -5,8 +5,9 @@ from uuid import uuid4
 
 from jobs.engine import cancel, workers
 from jobs.engine.link import Link
-from jobs.models import Attempt, Worker
+from jobs.models import Attempt, Job, Worker
 from jobs.states import End, State
+from jobs.wire import ERRBACKS
 from tests.support.breaking import Scenario, Twin, proofs
 from tests.support.engine import lease, new_job, outcome, row, won
 from tests.support.rows import make_job, make_worker
@@ -72,6 +73,18 @@ def a_lost_job_that_someone_wanted_to_cancel_is_cancelled_even_at_its_last_strik
     cancel([job], actor="ada")
     assert lost(link, token) == (1, 0, 0)
     assert row(job).state == State.CANCELLED
+
+
+def only_a_final_loss_calls_errbacks(link: Link) -> None:
+    options = {"on_lost": "dead_letter", "link_error": [{"task": "t"}]}
+    lost_for_good, cancelled, plain = make_job(options=options), make_job(options=options), make_job()
+    for job in (lost_for_good, cancelled, plain):
+        token = won(link, [job])
+        if job == cancelled:
+            cancel([job], actor="ada")
+        lost(link, token)
+    called = Job.objects.filter(task=ERRBACKS)
+    assert [str(lost_for_good) in job.args for job in called] == [True]
 
 
 def only_leases_that_nobody_will_finish_are_lost(link: Link) -> None:
@@ -161,6 +174,7 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin("lose", " AND NOT unwanted", ""),
         Twin("lose", " WHEN judged.unwanted THEN 'cancelled'", ""),
     ],
+    only_a_final_loss_calls_errbacks: [Twin("errbacks", " AND state = 'dead_letter'", "")],
     only_leases_that_nobody_will_finish_are_lost: [
         Twin("lost_leases", "lease.won_at IS NULL AND ", ""),
         Twin("lost_leases", " AND lease.sent_at < clock_timestamp() - make_interval(secs => %(timeout)s)", ""),
