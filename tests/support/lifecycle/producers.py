@@ -140,6 +140,7 @@ class Producers(Stage):
         holders = [job.key for job in self.model.jobs.values() if job.key and job.state in LEASED]
         for _ in range(times if holders else 0):
             self.enqueue_unique(holders[nth % len(holders)], "replace", hours, again=again)
+            self.agrees()
 
     @rule()
     def release_keys(self) -> None:

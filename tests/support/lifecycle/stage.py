@@ -1,4 +1,4 @@
-"""What every rule may use: connections that outlive an example, the model, and what was made so far.
+"""What every rule may use: connections that outlive an example, the model, what was made so far; what holds after each.
 
 Messages are lease tokens; they are kept for ever, so each is delivered late, twice, to the wrong worker, or never.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition
 
 from jobs.conf import jobs_settings
 from jobs.engine.broker import Broker
@@ -17,7 +17,7 @@ from jobs.engine.link import Link
 from tests.support.engine import empty, empty_tables
 
 from .model import POISON_AFTER, Model
-from .snapshot import read
+from .snapshot import check, check_step, compare, read
 
 QUEUES = ("default", "other")
 HOUR = 3600.0
@@ -83,3 +83,10 @@ class Stage(RuleBasedStateMachine):
 
     def known(self, *ids: UUID) -> None:
         self.jobs += [id_ for id_ in ids if id_ not in self.jobs]
+
+    @invariant()
+    def agrees(self) -> None:
+        before, self.seen = self.seen, read(self.world.eye)
+        check(self.seen)
+        check_step(before, self.seen)
+        compare(self.model, self.seen)
