@@ -4,17 +4,19 @@ import sys
 
 from django.db import connection
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize
+from hypothesis.stateful import initialize, rule
 
 from jobs.engine.enqueue import NewJob
-from jobs.states import FINAL
+from jobs.states import FINAL, State
 
 from .canvas import Canvas
 from .dispatchers import Dispatchers
+from .model import Kind
 from .operators import Operators
+from .producers import conflicts
 from .snapshot import read
-from .stage import QUEUES
-from .workers import COMPLETED, Workers
+from .stage import QUEUES, nth
+from .workers import COMPLETED, KINDS, Workers
 
 
 class Lifecycle(Canvas, Dispatchers, Workers, Operators):
@@ -38,6 +40,31 @@ class Lifecycle(Canvas, Dispatchers, Workers, Operators):
         if win:
             self.win(nth=0, boot=0, again=False)
         self.seen = read(self.world.eye)
+
+    # Stories that chance alone tells too seldom
+
+    @rule(nth=nth)
+    def run_a_job_with_a_key(self, nth: int) -> None:
+        ready = [id_ for id_, job in self.model.jobs.items() if job.key and id_ in self.model.ready(job.queue)]
+        if not ready:
+            return
+        chosen = self.of(ready, nth)
+        link = self.world.dispatchers[0].link
+        with link.transaction():
+            self._lease(link, self.model.jobs[chosen].queue, [chosen], 1)
+        self.agrees()
+        self.win(nth=0, boot=0, again=False)
+
+    @rule(nth=nth, kind=st.sampled_from(KINDS), on_conflict=conflicts, again=st.none() | nth)
+    def end_what_is_waited_for(self, nth: int, kind: Kind, on_conflict: str, again: int | None) -> None:
+        """A job is over that one with a key waits for, and somebody calls for that key before anybody looks."""
+        waiting = [job for job in self.model.jobs.values() if job.state == State.BLOCKED and job.key]
+        running = [job for job in waiting if self.model.jobs[job.after].lease in self.runs]
+        if running:
+            job = running[nth % len(running)]
+            self._finish(self.model.jobs[job.after].lease, [(job.after, kind)], done=False, chain=False)
+            self.agrees()
+            self.enqueue_unique(job.key, on_conflict, again=again)
 
     def teardown(self) -> None:
         """Without further faults every job comes to its end."""
