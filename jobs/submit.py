@@ -15,7 +15,7 @@ from .engine.newjob import job_key
 from .engine.payload import encode
 from .errors import InvalidJob, UnknownTask
 from .models import Job
-from .wire import CARRIER
+from .wire import CARRIER, ERRBACKS
 
 
 class BadArguments(InvalidJob):
@@ -74,8 +74,8 @@ def find_task(name: str) -> Any:
 
 
 def task_names() -> list[str]:
-    """Registered tasks that may be started from outside: all but Celery's own and the platform's carrier."""
-    return sorted(name for name in _app().tasks if not name.startswith("celery.") and name != CARRIER)
+    """Registered tasks that may be started from outside: all but Celery's own and the platform's."""
+    return sorted(name for name in _app().tasks if not name.startswith("celery.") and name not in (CARRIER, ERRBACKS))
 
 
 def check_arguments(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:

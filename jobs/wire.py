@@ -2,6 +2,8 @@
 
 CARRIER = "jobs.run"
 """Celery name of the only message on our queues; its arguments are FORMAT and a lease token."""
+ERRBACKS = "jobs.errbacks"
+"""Task of a job that calls the `link_error` of one that was lost for good."""
 FORMAT = 1
 ANY_QUEUE = "jobs.any"
 """Broker queue of workers started without -Q: they serve every queue, later ones too."""

@@ -13,7 +13,7 @@ from celery import Celery, signals
 from celery._state import _task_stack
 
 from ..errors import InvalidJob
-from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
+from ..wire import ANY_QUEUE, CARRIER, ERRBACKS, UNTRACKED
 from .current import current
 from .wishes import JobDiscarded, JobSnoozed
 
@@ -68,6 +68,7 @@ class JobsCelery(Celery):
         super().__init__(*args, **kwargs)
         self.add_defaults(DEFAULTS)
         self.task(name=CARRIER, Strategy="jobs.app.carrier:strategy")(_carrier)
+        self.task(name=ERRBACKS, bind=True)(_errbacks)
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """Insert a job row in the caller's transaction and return its AsyncResult; see Celery for the options."""
@@ -191,6 +192,12 @@ def _atomic(task: Any) -> Any:
 
 def _carrier(*_: Any) -> None:
     raise RuntimeError(f"{CARRIER} is run by the worker's strategy, never as a task.")
+
+
+def _errbacks(self: Any, *said: Any) -> None:
+    from .failing import call_errbacks_of_lost  # models are ready only now
+
+    call_errbacks_of_lost(self.backend, *said)
 
 
 @signals.celeryd_init.connect(weak=False, dispatch_uid="jobs.steward")

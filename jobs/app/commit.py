@@ -12,18 +12,23 @@ from typing import Any
 from celery import group, states
 from celery.app.trace import trace_ok_t
 from celery.canvas import maybe_signature
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
+from psycopg import IsolationLevel, errors
 
 from ..conf import jobs_settings
-from ..engine.link import CallersLink, jobs_alias
+from ..engine.execute import held
+from ..engine.link import CallersLink, cause_of, jobs_alias
 from ..engine.wake import wake_after_commit
 from ..errors import CommitRefused, InvalidJob, LeaseLost
 from ..policy import Outcome
 from .current import Current, current
 from .outcomes import in_canvas, outcome_of
+from .wishes import JobSnoozed
 
 logger = logging.getLogger("jobs")
 
+OVERTAKEN = 1.0
+"""Seconds until a job runs again whose block was overtaken by another transaction."""
 WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "COPY")
 
 
@@ -46,10 +51,13 @@ def commit(task: Any) -> Iterator[Done]:
     request, next_jobs, next_chords = task.request, running.next_jobs, running.next_chords
     before = (request.callbacks, request.chain, request.errbacks)
     outcome: Outcome | None = None
+    recorder, from_snapshot = running.place.recorder, _reads_from_snapshot(alias)
 
     def confirm() -> None:
         running.committed, running.result, running.committing = outcome, done.result, False
 
+    if from_snapshot:
+        recorder.leave_alone()
     try:
         with _no_other_database(alias), transaction.atomic(using=alias):
             # The first of the callbacks: whatever the task's own ones raise, the job is completed.
@@ -61,7 +69,7 @@ def commit(task: Any) -> Iterator[Done]:
             running.next_jobs, running.next_chords = list(next_jobs), list(next_chords)
             _follow(task, running, done.result)
             outcome = _outcome(task, running, done.result)
-            if not running.place.recorder.record_within(CallersLink(alias), outcome):
+            if not _recorded(running, alias, outcome):
                 raise LeaseLost(running.task_id)
             if outcome.next_jobs:
                 wake_after_commit(alias)
@@ -71,8 +79,31 @@ def commit(task: Any) -> Iterator[Done]:
         if running.committed is None:
             request.callbacks, request.chain, request.errbacks = before
             running.next_jobs, running.next_chords = next_jobs, next_chords
-            if outcome is not None:
-                running.place.recorder.resume(running.run.id, running.run.started_at, outcome.progress)
+            if outcome is not None or from_snapshot:
+                progress = outcome.progress if outcome is not None else recorder.take_progress()
+                recorder.resume(running.run.id, running.run.started_at, progress)
+
+
+def _reads_from_snapshot(alias: str) -> bool:
+    """Whether a row that somebody else writes during a transaction can't be written in it any more."""
+    level = connections[alias].settings_dict["OPTIONS"].get("isolation_level")
+    return level in (IsolationLevel.REPEATABLE_READ, IsolationLevel.SERIALIZABLE)
+
+
+def _recorded(running: Current, alias: str, outcome: Outcome) -> bool:
+    """False: the lease is lost. Raises JobSnoozed if another transaction wrote after this one's snapshot."""
+    place, run = running.place, running.run
+    try:
+        return place.recorder.record_within(CallersLink(alias), outcome)
+    except OperationalError as error:
+        if not isinstance(cause_of(error), errors.SerializationFailure):
+            raise
+        if held(place.link, run.token, run.id) is None:
+            return False
+        # Somebody asked for its end, or another member of its chord was counted: nobody failed.
+        logger.info("commit() was overtaken: the job runs again", extra={"job_id": str(run.id), "task": run.task})
+        running.wish = JobSnoozed(OVERTAKEN)
+        raise running.wish from error
 
 
 def is_moot(info: Any, running: Current) -> bool:

@@ -7,12 +7,13 @@ from typing import Any
 from billiard.einfo import ExceptionInfo
 from celery import signals
 from celery.app.task import Context
-from celery.exceptions import ChordError
+from celery.exceptions import ChordError, WorkerLostError
 
 from ..engine.chords import RESULTS
 from ..engine.execute import Run
 from ..policy import Outcome
 from .current import Current, enter, leave
+from .following import following
 from .outcomes import failure, followed
 from .request import request_of
 
@@ -66,3 +67,10 @@ def call_errbacks(outcome: Outcome, run: Run, task: Any, error: Exception) -> No
     finally:
         leave(token)
     followed(running, outcome)
+
+
+def call_errbacks_of_lost(backend: Any, task_id: str, root_id: str, error: str | None, errbacks: list) -> None:
+    """Let `link_error` follow from a job whose loss was final; those that are jobs come with the current job's end."""
+    request = Context(id=task_id, root_id=root_id, errbacks=errbacks, delivery_info={})
+    with following():
+        backend._call_task_errbacks(request, WorkerLostError(error), None)

@@ -11,6 +11,7 @@ from ..conf import JobsSettings
 from ..states import State
 from .abandoned import abandon
 from .chords import judge
+from .errbacks import call_errbacks
 from .failpoints import failpoint
 from .link import Link
 
@@ -124,6 +125,7 @@ def lose(
             poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
         )[0]
         abandon(link.rows, over)
+        call_errbacks(link, over)
     if lost or unstarted:
         logger.warning(
             "lease taken back: %s",

@@ -74,6 +74,11 @@ class Recorder:
         else:
             self._poke.set()
 
+    def leave_alone(self) -> None:
+        """Write nothing about the current job until `resume`, or its end: its transaction reads from a snapshot."""
+        with self._lock:
+            self._current = None
+
     def record_within(self, link: Rows, outcome: Outcome) -> bool:
         """Record the current job over another connection, in the transaction that is open there.
 
@@ -86,7 +91,7 @@ class Recorder:
             return outcome.job_id in self._write(link, [outcome], done=False)
 
     def resume(self, job_id: UUID, started_at: datetime, progress: str | None) -> None:
-        """The transaction of `record_within` was rolled back: the job is still the current one."""
+        """The transaction of `record_within`, or the snapshot, is over: the job is still the current one."""
         with self._lock:
             self._current = (job_id, started_at)
         if progress is not None:
@@ -164,8 +169,8 @@ class Recorder:
             self._poke.set()
 
     def _write_progress(self) -> None:
-        current, progress = self._current, self.take_progress()
-        if current is None or progress is None:
+        current = self._current
+        if current is None or (progress := self.take_progress()) is None:
             return
         self._wrote_progress_at = time.monotonic()
         try:

@@ -14,17 +14,20 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, transaction
+from kombu.utils.json import dumps
 
 from jobs.conf import jobs_settings
 from jobs.engine import cancel, requeue
+from jobs.engine.chords import RESULTS
 from jobs.engine.dispatch import front
 from jobs.engine.enqueue import NewJob, enqueue
 from jobs.engine.finish import columns_of
+from jobs.engine.finish import finish as finish_and_follow
 from jobs.engine.link import Link
 from jobs.engine.maintenance import lose
-from jobs.models import Attempt, Job, Lease
+from jobs.models import Attempt, Chord, Job, Lease
 from jobs.states import End, State
-from tests.support.engine import NODE, empty_tables, hasten, lease, new_job, opened, outcome, won
+from tests.support.engine import NODE, empty_tables, hasten, lease, new_job, opened, outcome, sweep_chords, won
 from tests.support.rows import make_job, make_worker
 from tests.support.wait import wait_until
 
@@ -107,6 +110,21 @@ def replaced(link: Link, case: Case) -> None:
     enqueue(NewJob(task="t", unique_key="k", on_conflict="replace"))
 
 
+def counted(link: Link, case: Case) -> int:
+    """Its member completes, and with it perhaps the chord."""
+    batch = [outcome(case.jobs[0], result="1", in_chord=True)]
+    return len(finish_and_follow(link, batch, token=case.token, node=NODE, done=True))
+
+
+def cancelled_body(link: Link, case: Case) -> tuple[int, int]:
+    done = cancel(case.jobs[-1:], actor="ada")
+    return len(done.now), len(done.asked)
+
+
+def judged(link: Link, case: Case) -> None:
+    sweep_chords(link)
+
+
 def promote(link: Link, case: Case) -> int:
     return len(link.rows("promote", limit=10, aging_us=1))
 
@@ -163,6 +181,39 @@ def runs_with_a_key(link: Link) -> Case:
     return Case(jobs, won(link, jobs, worker=(boot := make_worker())), boot)
 
 
+def dispatched_with_a_key(link: Link) -> Case:
+    jobs = holds_a_key(link).jobs
+    return Case(jobs, lease(link, jobs), make_worker())
+
+
+def two_carried_with_a_key(link: Link) -> Case:
+    jobs = [*holds_a_key(link).jobs, new_job()]
+    return Case(jobs, won(link, jobs, worker=(boot := make_worker())), boot)
+
+
+def one_behind_another_with_its_key(link: Link) -> Case:
+    case = runs_with_a_key(link)
+    replaced(link, case)
+    return case
+
+
+def last_member_runs(link: Link, *others: str, body: str = "blocked") -> Case:
+    """A chord whose first member runs, the others ended, and its body."""
+    chord, first = uuid4(), make_job(chord=(id_ := uuid4()))
+    members = [first, *(make_job(state=state, chord=id_) for state in others)]
+    link.rows("add_chord", id=id_, size=len(members), members=dumps([str(member) for member in members]))
+    jobs = [*members, make_job(id=chord, state=body, after=id_, args=[RESULTS])]
+    return Case(jobs, won(link, jobs[:1], worker=(boot := make_worker())), boot)
+
+
+def another_member_failed(link: Link) -> Case:
+    return last_member_runs(link, "dead_letter")
+
+
+def body_failed_with_its_member(link: Link) -> Case:
+    return last_member_runs(link, "dead_letter", body="dead_letter")
+
+
 def over(link: Link) -> Case:
     return Case([make_job(state="dead_letter", attempt=1)], uuid4(), make_worker())
 
@@ -180,7 +231,13 @@ SITUATIONS: dict[Callable[[Link], Case], list[Op]] = {
     two_carried: [start, retry, lost, cancelled, flush, give_back],
     unwanted: [retry, lost, cancelled, enqueued],
     holds_a_key: [claim, replaced],
-    runs_with_a_key: [retry, lost, finish, replaced],
+    runs_with_a_key: [retry, lost, finish, replaced, cancelled],
+    dispatched_with_a_key: [take, returned, replaced, cancelled],
+    two_carried_with_a_key: [give_back, flush, lost, replaced],
+    one_behind_another_with_its_key: [finish, lost, replaced, judged],
+    last_member_runs: [counted, lost, cancelled, cancelled_body, judged],
+    another_member_failed: [counted, requeued, cancelled_body, judged],
+    body_failed_with_its_member: [counted, requeued, judged],
     over: [requeued, enqueued, cancelled, claim],
 }
 PAIRS = [(at, pair) for at, ops in SITUATIONS.items() for pair in product(ops, repeat=2)]
@@ -193,6 +250,12 @@ TRIPLES = [
     *((running, three) for three in permutations([retry, lost, enqueued])),
     *((two_carried, three) for three in permutations([flush, lost, cancelled])),
     *((two_carried, three) for three in permutations([give_back, finish, lost])),
+    *((runs_with_a_key, three) for three in permutations([finish, replaced, cancelled])),
+    *((runs_with_a_key, three) for three in permutations([retry, replaced, lost])),
+    *((holds_a_key, three) for three in permutations([claim, replaced, cancelled])),
+    *((last_member_runs, three) for three in permutations([counted, cancelled_body, judged])),
+    *((another_member_failed, three) for three in permutations([counted, requeued, cancelled_body])),
+    *((another_member_failed, three) for three in permutations([counted, requeued, judged])),
     *((over, three) for three in permutations([requeued, enqueued, cancelled])),
 ]
 
@@ -294,13 +357,14 @@ def left(case: Case) -> Any:
                 {None: "-", case.token: "old"}.get(job.lease, "new"),
             ),
             *(job.cancel_requested_at is not None, job.finished_at is not None, job.run_at is not None),
+            *(job.unique_key, job.after is not None, job.args, "chord_error" in (job.options or "")),
         )
         for job in sorted(Job.objects.filter(pk__in=case.jobs), key=lambda job: case.jobs.index(job.pk))
     ]
     attempts = sorted((case.jobs.index(a.job_id), a.epoch, a.number, a.end) for a in Attempt.objects.all())
     leases = sorted((lease.token == case.token, lease.won_at is not None) for lease in Lease.objects.all())
-    others = sorted(Job.objects.exclude(pk__in=case.jobs).values_list("state", flat=True))
-    return jobs, attempts, leases, others
+    others = sorted(Job.objects.exclude(pk__in=case.jobs).values_list("state", "unique_key"), key=str)
+    return jobs, attempts, leases, others, list(Chord.objects.values_list("done", flat=True))
 
 
 @pytest.mark.parametrize(("at", "ops"), [*PAIRS, *TRIPLES], ids=named)

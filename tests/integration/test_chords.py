@@ -318,3 +318,25 @@ def test_an_incomplete_chord_releases_nobody(link: Link) -> None:
     run_result(link, body.parent.results[0])
     assert release(link, [job_key(body.parent.id)]) == 0
     assert row(job_key(body.id)).state == State.BLOCKED
+
+
+def test_a_failed_member_that_is_called_again_by_its_id_still_counts(link: Link, settings) -> None:
+    settings.JOBS_DEFAULT_MAX_RETRIES = 0
+    body = chord([double.s(1), boom.s()])(total.s())
+    keys = [job_key(member.id) for member in body.parent.results]
+    run(link, *keys)
+    double.apply_async((4,), task_id=body.parent.results[1].id)
+    drain(link)
+    assert (row(job_key(body.id)).state, row(job_key(body.id)).args) == (State.COMPLETED, "[[2, 8]]")
+
+
+def test_a_completed_member_that_is_called_again_by_its_id_is_not_counted_twice(link: Link) -> None:
+    body = chord([double.s(1), double.s(2)])(total.s())
+    first, second = body.parent.results
+    run(link, job_key(first.id))
+    double.apply_async((4,), task_id=first.id)
+    run(link, job_key(first.id))
+    sweep_chords(link)
+    assert row(job_key(body.id)).state == State.BLOCKED
+    run(link, job_key(second.id))
+    assert row(job_key(body.id)).state == State.PENDING

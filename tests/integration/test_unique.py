@@ -230,3 +230,28 @@ def test_a_member_of_a_group_that_joins_another_job_has_its_result(link: Link) -
     assert result.results[0].id == str(first)
     run(link, first, UUID(result.results[1].id))
     assert result.get(timeout=5) == [3, 7]
+
+
+def test_a_call_that_replaces_one_behind_a_job_that_is_over_waits_for_nobody(link: Link) -> None:
+    first = call()
+    token = won(link, [first])
+    second = call("replace")
+    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    third = call("replace")
+    assert (row(second).state, row(third).state) == (State.CANCELLED, State.PENDING)
+
+
+def test_a_job_never_waits_for_itself_because_it_took_its_own_key_back(link: Link) -> None:
+    first = call()
+    token = won(link, [first])
+    call("replace")
+    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    assert call("replace", task_id=str(first)) == first
+    assert (row(first).state, row(first).after) == (State.PENDING, None)
+
+
+def test_a_last_loss_keeps_a_key_that_is_held_longer_as_a_failure_does(link: Link) -> None:
+    first = call(unique_for=60, on_lost="dead_letter")
+    won_by = won(link, [first])
+    link.rows("lose", token=won_by, won=True, begun=1, strike=True, reason="", poison_after=3, poison_error="")
+    assert (row(first).state, call()) == (State.DEAD_LETTER, first)

@@ -16,7 +16,7 @@ from tests.support.lifecycle import Lifecycle, World, settings_of_test
 
 EXAMPLES = int(os.environ.get("JOBSITE_TEST_EXAMPLES", "25"))
 """Runs of the machine; thousands of them for a long search."""
-STEPS = 50
+STEPS = int(os.environ.get("JOBSITE_TEST_STEPS", "50"))
 
 
 @pytest.fixture

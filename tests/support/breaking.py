@@ -16,6 +16,7 @@ import pytest
 from django import db
 
 from jobs.engine import sql
+from jobs.engine.link import Link
 
 Scenario = Callable[..., None]
 RED = (AssertionError, psycopg.IntegrityError, psycopg.OperationalError, db.IntegrityError)
@@ -77,6 +78,23 @@ def must_fail(scenario: Scenario, *given: object) -> None:
     except RED:
         return
     pytest.fail(f"without its guard nothing fails in {scenario.__name__}")
+
+
+def proofs(table: dict[Scenario, list[Twin]]) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Two tests for a module of scenarios: each holds, and none does with one of its guards taken out."""
+
+    @pytest.mark.parametrize("scenario", table, ids=lambda scenario: scenario.__name__)
+    def test_it_holds(link: Link, scenario: Scenario) -> None:
+        scenario(link)
+
+    @pytest.mark.parametrize(("scenario", "twin"), twins_of(table))
+    def test_it_does_not_without_its_guard(
+        link: Link, scenario: Scenario, twin: Twin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        twin.apply(monkeypatch, tmp_path)
+        must_fail(scenario, link)
+
+    return test_it_holds, test_it_does_not_without_its_guard
 
 
 def twins_of(table: dict[Scenario, list[Twin]]) -> list[object]:

@@ -1,5 +1,6 @@
 -- insert_all: write jobs of any kind. A reused id of a finished job starts a new epoch of it; an id not returned is live.
--- A blocked job that waits for itself was replaced: the new job takes its place.
+-- A blocked job that waits for itself was replaced: the new job takes its place. So does the new epoch of a member that
+-- did not complete: its chord still counts on that id, and nobody else would ever let the body go.
 -- %(jobs)s: JSON array of objects; what one does not name is NULL. One text is much cheaper to pass than 23 arrays.
 -- delay, run_at: seconds from the database's clock or a moment, NULL for now; likewise for the expiry.
 INSERT INTO jobs_job AS job
@@ -27,7 +28,8 @@ ON CONFLICT (id) DO UPDATE
        run_at = excluded.run_at, expires_at = excluded.expires_at, max_retries = excluded.max_retries,
        args = excluded.args, kwargs = excluded.kwargs, options = excluded.options, tags = excluded.tags,
        reference_type = excluded.reference_type, reference_id = excluded.reference_id,
-       created_by = excluded.created_by, chord = excluded.chord, after = excluded.after,
+       created_by = excluded.created_by,
+       chord = coalesce(excluded.chord, CASE WHEN job.state <> 'completed' THEN job.chord END), after = excluded.after,
        retry_until = excluded.retry_until, unique_key = excluded.unique_key, unique_until = excluded.unique_until,
        created_at = excluded.created_at, updated_at = excluded.updated_at,
        attempt = 0, retries = 0, strikes = 0, result = NULL, error = NULL, progress = NULL, children = NULL,

@@ -2,6 +2,7 @@
 -- %(begun)s: how many of its jobs had begun, in carrier order; NULL: unknown, so all of a won lease's.
 -- %(strike)s: false when the worker was shut down, which is not the job's fault.
 -- A returned one is ranked anew: its queue's aging may have changed while it was away.
+-- One that ran holds its unique key for as long as its caller said, whatever its end.
 -- One that someone wanted to cancel is cancelled. A job that had begun gets an attempt row; only a loss while travelling alone is a strike, the last one is final.
 -- Options that begin with on_lost make the first loss final: such a job is never started a second time by itself.
 WITH taken AS (
@@ -29,7 +30,8 @@ WITH taken AS (
            attempt = CASE WHEN judged.begun THEN job.attempt ELSE job.attempt - 1 END,
            strikes = job.strikes + (%(strike)s AND judged.begun AND judged.alone)::int,
            finished_at = CASE WHEN judged.dead OR judged.unwanted THEN clock_timestamp() END,
-           unique_key = CASE WHEN NOT (judged.dead OR judged.unwanted) THEN job.unique_key END,
+           unique_key = CASE WHEN NOT (judged.dead OR judged.unwanted) OR (judged.begun AND job.unique_until > clock_timestamp())
+                             THEN job.unique_key END,
            result = CASE WHEN NOT judged.dead THEN job.result END,
            error = CASE WHEN NOT judged.dead THEN job.error
                         WHEN judged.once THEN %(reason)s::text || ': it had begun, and on_lost=''dead_letter'' forbids a second start. '

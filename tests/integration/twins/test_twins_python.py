@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -27,7 +26,7 @@ from jobs.models import Queue, Worker
 from jobs.policy import Candidate, Outcome
 from jobs.wire import ANY_QUEUE
 from tests.support.breaking import Scenario, Twin, must_fail, twins_of
-from tests.support.engine import empty_tables, hasten, lease, leases, new_job, opened, outcome, placed, row
+from tests.support.engine import lease, leases, new_job, opened, outcome, placed, row
 from tests.support.rows import make_worker
 
 
@@ -206,20 +205,6 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin((Slots, "write"), "self.ask_to_stop(index, NOBODY)", "pass")
     ],
 }
-
-
-@pytest.fixture(scope="module")
-def db(django_db_setup: None, django_db_blocker: Any) -> Iterator[Link]:
-    """In place of pytest-django's: one connection for all, emptied by hand."""
-    with django_db_blocker.unblock(), opened() as link:
-        hasten(link)
-        yield link
-
-
-@pytest.fixture
-def link(db: Link) -> Iterator[Link]:
-    yield db
-    empty_tables(db)
 
 
 @pytest.mark.parametrize("scenario", TABLE, ids=lambda scenario: scenario.__name__)

@@ -9,24 +9,10 @@ from uuid import UUID
 
 from jobs.states import FINAL, LEASED, End, State
 
+from .waiting import ModelJob, Waiting
+
 POISON_AFTER = 2
 STOPPABLE = {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}
-REPEATABLE = {State.FAILED, State.DEAD_LETTER, State.CANCELLED, State.EXPIRED}
-
-
-@dataclass
-class ModelJob:
-    queue: str
-    state: State
-    run_at: int | None = None
-    expires_at: int | None = None
-    epoch: int = 1
-    attempt: int = 0
-    retries: int = 0
-    strikes: int = 0
-    lease: UUID | None = None
-    unwanted: bool = False
-    """Someone asked its worker to stop it."""
 
 
 @dataclass
@@ -48,29 +34,13 @@ class Kind:
 
 
 @dataclass
-class Model:
-    now: int = 0
-    jobs: dict[UUID, ModelJob] = field(default_factory=dict)
+class Model(Waiting):
     leases: dict[UUID, ModelLease] = field(default_factory=dict)
     alive: set[UUID] = field(default_factory=set)
     stopped: set[UUID] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
     history: set[tuple[UUID, int, int, str]] = field(default_factory=set)
     """Attempts: job, epoch, number, end."""
-
-    def enqueue(self, id_: UUID, queue: str, hours: int, expires: int | None) -> bool:
-        old = self.jobs.get(id_)
-        if old is not None and old.state not in FINAL:
-            return False
-        waits = hours > 0
-        self.jobs[id_] = ModelJob(
-            queue,
-            State.SCHEDULED if waits else State.PENDING,
-            run_at=self.now + hours if waits else None,
-            expires_at=None if expires is None else self.now + expires,
-            epoch=old.epoch + 1 if old else 1,
-        )
-        return True
 
     def is_late(self, job: ModelJob) -> bool:
         return job.expires_at is not None and job.expires_at <= self.now
@@ -117,24 +87,36 @@ class Model:
             job.state = State.RUNNING
         return job.lease == token
 
-    def finish(self, token: UUID, outcomes: Iterable[tuple[UUID, Kind]], *, done: bool) -> set[UUID]:
+    def finish(self, token: UUID, outcomes: Iterable[tuple[UUID, Kind, str]], *, done: bool) -> set[UUID]:
         moved = set()
-        for id_, kind in outcomes:
-            job = self.jobs[id_]
-            if job.lease == token:
+        for id_, kind, result in outcomes:
+            if self.jobs[id_].lease == token:
                 moved.add(id_)
-                self._record(id_, kind.end)
-                job.lease = None
-                job.retries += kind.spent
-                if kind.state in FINAL:
-                    job.state = kind.state
-                elif job.unwanted:
-                    job.state = State.CANCELLED
-                else:
-                    job.state, job.run_at = kind.state, self.now + kind.hours
+                self._finish_one(id_, kind, result)
+        for chord in {self.jobs[id_].chord for id_ in moved if self.jobs[id_].state == State.COMPLETED} - {None}:
+            if self.chords[chord].is_complete:
+                self.release(chord)
         if done:
             self.leases.pop(token, None)
         return moved
+
+    def _finish_one(self, id_: UUID, kind: Kind, result: str) -> None:
+        job = self.jobs[id_]
+        job.lease = None
+        job.retries += kind.spent
+        if kind.state == State.SCHEDULED and not job.unwanted:
+            job.attempt -= 1  # snoozed: nothing was spent
+        else:
+            self._record(id_, kind.end)
+        if kind.state != State.SCHEDULED:
+            job.result = result
+        if kind.state in FINAL or job.unwanted:
+            job.state = kind.state if kind.state in FINAL else State.CANCELLED
+            self._end_with_hold(job)
+        else:
+            job.state, job.run_at = kind.state, self.now + kind.hours
+        if job.state == State.COMPLETED and job.chord:
+            self.chords[job.chord].done += 1
 
     def give_back(self, token: UUID, ids: Iterable[UUID]) -> set[UUID]:
         """Of its own jobs those that were not seen to start."""
@@ -163,8 +145,10 @@ class Model:
             job.lease = None
             job.state = State.CANCELLED if job.unwanted else State.PENDING
             if strike and len(lease.ids) == 1 and job.strikes >= POISON_AFTER and not job.unwanted:
-                job.state = State.DEAD_LETTER
+                job.state, job.result = State.DEAD_LETTER, None
                 poisoned += 1
+            if job.state in FINAL:
+                self._end_with_hold(job)
         return lost, unstarted, poisoned
 
     def lost_leases(self) -> list[tuple[UUID, bool, bool]]:
@@ -189,20 +173,21 @@ class Model:
             self.jobs[id_].unwanted = True
         return now, asked
 
-    def requeue(self, ids: Iterable[UUID]) -> set[UUID]:
-        moved = {id_ for id_ in ids if self.jobs[id_].state in REPEATABLE}
-        for id_ in moved:
-            old = self.jobs[id_]
-            self.jobs[id_] = ModelJob(old.queue, State.PENDING, epoch=old.epoch + 1)
-        return moved
-
     def _end(self, job: ModelJob, state: State = State.EXPIRED) -> bool:
-        job.state, job.run_at = state, None
+        """The end of one that never started: it holds its key no more."""
+        job.state, job.run_at, job.key = state, None, None
         return True
+
+    def _end_with_hold(self, job: ModelJob) -> None:
+        """The end of one that ran: it holds its key for as long as its caller said."""
+        if job.key_until is None or job.key_until <= self.now:
+            job.key = None
 
     def _unstart(self, job: ModelJob) -> None:
         job.lease, job.attempt = None, job.attempt - 1
-        job.state = State.CANCELLED if job.unwanted else State.PENDING
+        job.state = State.PENDING
+        if job.unwanted:
+            self._end(job, State.CANCELLED)
 
     def _record(self, id_: UUID, end: End) -> None:
         job = self.jobs[id_]
