@@ -113,16 +113,12 @@ class _CoroutineRun:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _interruptible(self) -> Any:
-        task = asyncio.current_task()
-        assert task is not None
         if self._running.interruption is not None:
             raise self._running.interruption  # it struck before the first line
-        self._task = task
+        self._task = asyncio.current_task()
         try:
             return await self._body()
         except asyncio.CancelledError as error:
-            while task.cancelling():
-                task.uncancel()
             if self._running.interruption is None:
                 raise CoroutineCancelled(
                     f"The coroutine of {self._running.run.task} was cancelled by its own code: by an asyncio task or "
