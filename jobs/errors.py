@@ -64,6 +64,10 @@ class LeaseLost(JobsError, RuntimeError):
         )
 
 
+class CoroutineCancelled(JobsError, RuntimeError):
+    """The coroutine of a job was cancelled, and not by the platform: a failure like any other."""
+
+
 class CommitRefused(JobsError, RuntimeError):
     """A `commit()` inside a transaction, or the second one of a run."""
 

@@ -3,17 +3,15 @@
 Nothing here imports models at import time: a project makes its app before Django's registry is ready.
 """
 
-import asyncio
 from functools import cached_property, wraps
 from inspect import iscoroutinefunction
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from celery import Celery, signals
-from celery._state import _task_stack
 
 from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, ERRBACKS, UNTRACKED
+from .coroutines import synchronous
 from .current import current
 from .wishes import JobDiscarded, JobSnoozed
 
@@ -103,7 +101,7 @@ class JobsCelery(Celery):
                     f"Task {fun.__qualname__!r} is async, so it can't be atomic=True: asynchronous Django has no "
                     "transactions. Make it a plain function, or call one with self.commit() in it by sync_to_async()."
                 )
-            fun = _synchronous(fun)
+            fun = synchronous(fun)
         options["dont_autoretry_for"] = _not_retried(options, base or self.Task)
         return _atomic(super()._task_from_fun(fun, name, base, **options))
 
@@ -129,46 +127,6 @@ def _not_retried(options: dict[str, Any], base: Any) -> tuple[type[BaseException
     """What the platform doesn't retry, Celery's autoretry_for must not retry either."""
     names = ("dont_autoretry_for", "no_retry_for")
     return tuple(kind for name in names for kind in options.get(name) or getattr(base, name, None) or ())
-
-
-def _synchronous(fun: Any) -> Any:
-    """An `async def` task as the function that Celery calls; its ORM calls use this thread's connection."""
-
-    @wraps(fun)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        task = _task_stack.top
-        request = task.request_stack.top if task is not None else None
-        return async_to_sync(in_the_loop)(task, request, args, kwargs)
-
-    async def in_the_loop(task: Any, request: Any, args: Any, kwargs: Any) -> Any:
-        # Celery keeps both by thread, and the loop has one of its own: `self.request` would be another's.
-        if task is None:
-            return await cancellable(args, kwargs)
-        _task_stack.push(task)
-        task.request_stack.push(request)
-        try:
-            return await cancellable(args, kwargs)
-        finally:
-            task.request_stack.pop()
-            _task_stack.pop()
-
-    async def cancellable(args: Any, kwargs: Any) -> Any:
-        # The loop runs in a thread of its own, where no signal raises: an interruption cancels the coroutine instead.
-        running = current()
-        if running is None:
-            return await fun(*args, **kwargs)
-        loop, this = asyncio.get_running_loop(), asyncio.current_task()
-        running.cancel_coroutine = lambda: loop.call_soon_threadsafe(this.cancel)  # type: ignore[union-attr]
-        try:
-            return await fun(*args, **kwargs)
-        except asyncio.CancelledError:
-            if running.interruption is None:
-                raise
-            raise running.interruption from None
-        finally:
-            running.cancel_coroutine = None
-
-    return run
 
 
 def _atomic(task: Any) -> Any:

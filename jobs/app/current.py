@@ -76,9 +76,10 @@ class Current:
     interrupted: bool = False
     asked_to_stop: bool = False
     """JobCancelled was raised once; a second one would cut off the tidying up."""
-    cancel_coroutine: Callable[[], object] | None = None
-    """How to interrupt the coroutine of an `async def` task."""
+    cancel_coroutine: Callable[[], bool] | None = None
+    """Cancels the coroutine of an `async def` task; False if its code has not begun or has ended."""
     interruption: Exception | None = None
+    """Why the coroutine was cancelled: what its job ends with, unless it goes on."""
     policy_retry: BaseException | None = None
     """The failure that the platform's policy, not the task, turned into a retry."""
     verdict: "Verdict | None" = None

@@ -13,6 +13,7 @@ from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.db import connections
 
 from ..engine.execute import Place
+from .coroutines import is_in_sync_part
 from .current import Current, current
 
 BUSY = 0.01
@@ -62,7 +63,7 @@ def _soft_limit(number: int, frame: FrameType | None) -> None:
     if running.committing or running.place.recorder.is_writing:
         signal.setitimer(signal.ITIMER_REAL, BUSY)
         return
-    _interrupt(running, SoftTimeLimitExceeded(running.run.soft_time_limit))
+    _interrupt(running, SoftTimeLimitExceeded(running.run.soft_time_limit), frame)
 
 
 def _cancel(number: int, frame: FrameType | None) -> None:
@@ -72,13 +73,14 @@ def _cancel(number: int, frame: FrameType | None) -> None:
     # A second exception would cut off the tidying up; in the middle of a write, the main process asks again soon.
     if not running.asked_to_stop and not running.committing and not running.place.recorder.is_writing:
         running.asked_to_stop = True
-        _interrupt(running, JobCancelled())
+        _interrupt(running, JobCancelled(), frame)
 
 
-def _interrupt(running: Current, error: Exception) -> None:
+def _interrupt(running: Current, error: Exception, frame: FrameType | None) -> None:
     if running.cancel_coroutine is not None:
         running.interruption = error
-        running.cancel_coroutine()
-        return
+        if not running.cancel_coroutine() or not is_in_sync_part(frame):
+            return
+        # The coroutine waits for a function that this thread runs for it, and that is to end, too.
     running.interrupted = True
     raise error

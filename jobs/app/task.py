@@ -10,6 +10,7 @@ from traceback import walk_stack
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import sync_to_async
+from celery.app import autoretry
 from celery.contrib.django.task import DjangoTask
 from celery.exceptions import Ignore
 from celery.result import ResultSet
@@ -19,7 +20,7 @@ from ..errors import EagerMode
 from ..policy import Verdict, in_time
 from .current import Current, RunningJob, current
 from .following import following
-from .retrying import check_task, retry_until
+from .retrying import asked_wait, check_task, retry_until
 from .wishes import JobDiscarded, JobSnoozed
 
 MOST_CHILDREN = 1000
@@ -97,7 +98,10 @@ class JobTask(DjangoTask):
         max_retries: int | None = None,
         **options: Any,
     ) -> Any:
-        """Celery's, within what the call allows: its `max_retries` and its time for retries go before the task's."""
+        """Celery's, within what the call allows: its `max_retries` and its time for retries go before the task's.
+
+        Without a countdown or an eta, and in `autoretry_for`, not sooner than the exception asks by its Retry-After.
+        """
         running = current()
         if running is None or self.request.id != running.task_id:
             return super().retry(args, kwargs, exc, throw, eta, countdown, max_retries, **options)
@@ -105,8 +109,11 @@ class JobTask(DjangoTask):
             limit = running.run.max_retries
             max_retries = math.inf if limit is None else limit  # type: ignore[assignment]
         failure = exc if isinstance(exc, BaseException) else sys.exception()
+        is_timed = self._is_timed(countdown, eta, by_celery=sys._getframe(1).f_globals is autoretry.__dict__)
         try:
             answer = super().retry(args, kwargs, exc, False, eta, countdown, max_retries, **options)
+            if running.again is not None and failure is not None and not is_timed:
+                running.again.delay = max(running.again.delay, asked_wait(failure, running.now()))
             self._refuse_late(running, exc)
         except Exception as error:
             running.gave_up = error
@@ -116,6 +123,13 @@ class JobTask(DjangoTask):
         if throw:
             raise answer
         return answer
+
+    def _is_timed(self, countdown: Any, eta: Any, *, by_celery: bool) -> bool:
+        """Whether the task's author chose the moment of this retry; Celery's own backoff is no such choice."""
+        if not by_celery:
+            return countdown is not None or eta is not None
+        given = getattr(self, "retry_kwargs", None) or {}
+        return not getattr(self, "retry_backoff", False) and not given.keys().isdisjoint(("countdown", "eta"))
 
     def _refuse_late(self, running: Current, exc: Any) -> None:
         """Raises what Celery raises when its retries are spent, if the retry would begin too late."""

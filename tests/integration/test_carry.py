@@ -1,15 +1,18 @@
 """A carrier from its win to its end: cut off, unreadable, too long, untidy."""
 
+import time
+
 import pytest
 from celery import current_app
 
 from jobs.app.runner import Runner
 from jobs.engine.enqueue import enqueue
-from jobs.engine.execute import carry
+from jobs.engine.execute import Run, carry
 from jobs.engine.link import Link
 from jobs.engine.newjob import NewJob, job_key
 from jobs.models import Job, Lease
-from tests.support.engine import lease, placed, row, run, run_result
+from jobs.policy import Outcome
+from tests.support.engine import lease, new_job, outcome, placed, row, run, run_result
 from tests.support.odd_tasks import (
     SEEN,
     ask,
@@ -19,6 +22,7 @@ from tests.support.odd_tasks import (
     raises,
     reads_users,
 )
+from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.usefixtures("odd")
 
@@ -50,6 +54,25 @@ def test_a_run_that_is_cut_off_keeps_its_lease_until_it_is_taken_back(link: Link
         "lose", token=token, won=True, strike=True, begun=2, reason="x", poison_after=3, poison_error=""
     ) == [(1, 0, 0, [])]
     assert [row(job).state for job in jobs] == ["completed", "pending", "pending"]
+
+
+def test_a_finished_job_is_on_record_within_100_ms_while_the_next_one_blocks(link: Link, settings) -> None:
+    settings.JOBS_CARRIER_BUDGET = 60
+    jobs = [new_job() for _ in range(8)]
+    waited: list[float] = []
+
+    def blocks_until_the_last_one_is_seen(run: Run) -> Outcome:
+        if before := jobs[: jobs.index(run.id)]:
+            since = time.monotonic()
+            wait_until(lambda: row(before[-1]).state == "completed", within=5, what="the job before on record")
+            waited.append(time.monotonic() - since)
+        return outcome(run.id)
+
+    token = lease(link, jobs)
+    with placed(link) as place:
+        assert carry(token, place, blocks_until_the_last_one_is_seen) == 8
+    # The quickest of them: a busy machine may hold any one up, but not all.
+    assert min(waited) < 0.1, waited
 
 
 def test_arguments_of_a_type_that_this_worker_does_not_know_harm_no_neighbour(link: Link) -> None:

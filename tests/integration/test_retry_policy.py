@@ -20,6 +20,7 @@ from tests.support.engine import later, new_job, row, run, run_result, won
 from tests.support.odd_tasks import SEEN as ERRBACKS
 from tests.support.odd_tasks import boom, choosy, errback, patient
 from tests.support.retry_tasks import (
+    THROTTLED,
     automatic,
     bare_retry,
     both_ways,
@@ -33,6 +34,7 @@ from tests.support.retry_tasks import (
     shaped,
     spares_keys,
     throttled,
+    throttled_by_hand,
 )
 
 
@@ -136,6 +138,33 @@ def test_retry_after_is_the_least_delay_within_its_bound(link: Link, settings, a
     settings.JOBS_RETRY_DELAY = 60
     asked = {name: value() if callable(value) else value for name, value in asked.items()}
     assert least <= wait(run_result(link, throttled.delay(**asked))) <= most
+
+
+@pytest.mark.parametrize(
+    ("how", "after", "expected"),
+    [
+        ("backoff", 500, 500),
+        ("backoff", 5, 50),
+        ("backoff", None, 50),
+        ("default delay", 500, 500),
+        ("default delay", 5, 50),
+        ("countdown", 500, 50),
+    ],
+)
+def test_autoretry_honours_retry_after_unless_the_task_names_a_countdown(link: Link, how, after, expected) -> None:
+    job = run_result(link, THROTTLED[how].delay(after))
+    assert (job.state, wait(job)) == ("retrying", expected)
+
+
+@pytest.mark.parametrize(("when", "expected"), [({}, 500), ({"countdown": 7}, 7), ({"countdown": 0}, 0)])
+def test_a_retry_by_hand_honours_retry_after_unless_it_names_a_time(link: Link, when: dict, expected: int) -> None:
+    assert wait(run_result(link, throttled_by_hand.delay(500, **when))) == expected
+
+
+def test_a_retry_that_has_to_wait_past_its_time_is_given_up(link: Link) -> None:
+    job = run_result(link, THROTTLED["backoff"].apply_async((500,), retry_for=300))
+    assert job.state == "dead_letter"
+    assert job.error.startswith("Throttled: slow down")
 
 
 def test_the_longest_retry_after_is_a_setting(link: Link, settings) -> None:

@@ -55,6 +55,26 @@ def throttled(after=None, header=None, on_itself=False):
     raise Throttled(after, header=header, on_itself=on_itself)
 
 
+def throttles(after):
+    raise Throttled(after)
+
+
+AUTOMATIC = {"autoretry_for": (Throttled,), "retry_jitter": False}
+THROTTLED = {
+    "backoff": shared_task(name="throttled.backoff", retry_backoff=50, **AUTOMATIC)(throttles),
+    "default delay": shared_task(name="throttled.default", default_retry_delay=50, **AUTOMATIC)(throttles),
+    "countdown": shared_task(name="throttled.countdown", retry_kwargs={"countdown": 50}, **AUTOMATIC)(throttles),
+}
+
+
+@shared_task(bind=True, autoretry_for=(Throttled,), default_retry_delay=50)
+def throttled_by_hand(self, after, **when):
+    try:
+        throttles(after)
+    except Throttled as error:
+        self.retry(exc=error, **when)
+
+
 @shared_task(autoretry_for=(Exception,), no_retry_for=(ValueError,), retry_jitter=False, retry_backoff=5, max_retries=1)
 def automatic(kind):
     raise {"value": ValueError, "key": KeyError}[kind](kind)

@@ -113,6 +113,36 @@ async def waits(tidied):
 
 
 @shared_task
+async def sleeps_beside_another(started, tidied):
+    beside = asyncio.create_task(waits.run.__wrapped__(tidied))
+    await asyncio.sleep(0)
+    Path(started).touch()
+    await asyncio.sleep(60)
+    await beside
+
+
+LOCK = asyncio.Lock()
+
+
+@shared_task
+async def takes_turns():
+    """A lock of the module, wanted by two at once: from then on it belongs to this loop."""
+
+    async def turn():
+        async with LOCK:
+            await asyncio.sleep(0)
+
+    await asyncio.gather(turn(), turn())
+    return [os.getpid(), id(asyncio.get_running_loop())]
+
+
+@shared_task
+async def closes_descriptors_in_a_coroutine():
+    os.closerange(3, 256)
+    await asyncio.sleep(0.01)
+
+
+@shared_task
 def deaf(started):
     Path(started).touch()
     stubborn.run()
