@@ -18,6 +18,7 @@ from .broker import Broker
 from .durations import Durations
 from .failpoints import failpoint
 from .link import Link
+from .unready import unready
 
 logger = logging.getLogger("jobs")
 
@@ -196,7 +197,8 @@ def run(
                 continue
             _loop(dispatcher, sweep, stop, upkeep)
         except psycopg.Error as error:
-            logger.warning("dispatcher: the database does not do its part, trying again: %s", str(error).strip())
+            said = unready(error) or str(error).strip()
+            logger.warning("dispatcher: the database does not do its part, trying again: %s", said)
             dispatcher.leads = False
             dispatcher.link.close()
             _nap(pause, stop)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError
 
 from ... import queries
 from ...engine import bulk, cancel, requeue
+from ...engine.unready import unready
 from ...errors import InvalidFilter, InvalidJob, JobNotFound
 from ...explain import explain
 from ...models import Job
@@ -21,7 +23,7 @@ from ..arguments import json_of, priority_of, seconds
 from ..following import display, follow
 from ..operating import add_filter, over
 
-FAILED, USAGE, NOT_FOUND, REFUSED, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 7, 130
+FAILED, USAGE, NOT_FOUND, REFUSED, UNREADY, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 6, 7, 130
 """Exit codes; 0 is a completed job."""
 ME = "python3 manage.py jobs"
 PRIORITY = "-100 to 100, or low, normal, high, critical"
@@ -88,6 +90,10 @@ class Command(BaseCommand):
             code = self.refuse(str(error), NOT_FOUND)
         except (InvalidJob, InvalidFilter) as error:
             code = self.refuse(str(error), USAGE)
+        except DatabaseError as error:
+            if (said := unready(error)) is None:
+                raise
+            code = self.refuse(said, UNREADY)
         if code:
             sys.exit(code)
 
