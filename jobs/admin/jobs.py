@@ -13,7 +13,7 @@ from ..explain import explain
 from ..models import Attempt, Job
 from ..states import FINAL
 from .big_tables import BigTableAdmin, BigTableList
-from .edit import EditAdmin
+from .buttons import ButtonsAdmin
 from .filters import QueueFilter, StateFilter, TaskFilter
 from .job_columns import JobColumns, attempt_row, flower_url
 from .notices import notices
@@ -66,7 +66,7 @@ class JobList(BigTableList):
 
 
 @admin.register(Job)
-class JobAdmin(JobColumns, EditAdmin, BigTableAdmin):
+class JobAdmin(JobColumns, ButtonsAdmin, BigTableAdmin):
     list_display: tuple[str, ...] = (
         "label",
         "state_badge",
@@ -121,6 +121,7 @@ class JobAdmin(JobColumns, EditAdmin, BigTableAdmin):
             "reasons": explain(obj),
             "edit_url": reverse("admin:jobs_job_edit", args=[obj.pk]) if self.may_requeue(request, obj) else "",
             "requeue_url": reverse("admin:jobs_job_requeue", args=[obj.pk]) if self.may_requeue(request, obj) else "",
+            "buttons": self.forms_of(request, obj),
             "may_see_audit": request.user.has_perm("jobs.view_auditentry"),
         }
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)

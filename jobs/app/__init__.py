@@ -12,7 +12,6 @@ from celery import Celery, signals
 from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, ERRBACKS, UNTRACKED
 from .coroutines import synchronous
-from .current import current
 from .wishes import JobDiscarded, JobSnoozed
 
 __all__ = ["JobDiscarded", "JobSnoozed", "JobsCelery"]

@@ -27,6 +27,7 @@ from ..engine import control, maintenance, workers
 from ..engine.failpoints import failpoint
 from ..engine.link import Link
 from ..engine.slots import Slots
+from ..engine.unready import unready
 from . import pools
 from .child import share
 from .enforcer import CANCELS, CLOSING, Enforcer
@@ -236,8 +237,11 @@ class Steward(bootsteps.StartStopStep):
                     queues=self.worker.served_queues,
                 )
                 return
-            except psycopg.OperationalError as error:
-                logger.warning("the database is away, the worker waits for it: %s", str(error).strip())
+            except psycopg.Error as error:
+                said = unready(error)
+                if said is None and not isinstance(error, psycopg.OperationalError):
+                    raise
+                logger.warning("the worker waits for its database: %s", said or str(error).strip())
                 if threading.current_thread() is threading.main_thread():
                     state.maybe_shutdown()
                 time.sleep(pause)

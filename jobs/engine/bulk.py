@@ -19,6 +19,7 @@ from ..states import CANCEL, DISMISS, ESCALATE, FINAL, LEASED, REQUEUE, WAITING,
 from . import control
 from .filters import JobFilter
 from .link import jobs_alias
+from .newjob import priority_number
 
 CHUNK = 500
 """Jobs of one transaction."""
@@ -90,6 +91,19 @@ def boost(which: JobFilter, request: Request, *, points: int) -> Done:
     """Raise the priority of waiting jobs, to 100 at most."""
     return _over(
         which, "boost", WAITING, lambda ids: control.boost(ids, points, **request.who), request, {"points": points}
+    )
+
+
+def set_priority(which: JobFilter, request: Request, *, priority: int | str) -> Done:
+    """Give waiting jobs a priority, −100…100 or its name. Raises InvalidJob."""
+    number = priority_number(priority)
+    return _over(
+        which,
+        "set_priority",
+        WAITING,
+        lambda ids: control.set_priority(ids, number, **request.who),
+        request,
+        {"priority": number},
     )
 
 

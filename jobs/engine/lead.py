@@ -8,6 +8,7 @@ import psycopg
 
 from ..errors import BrokerDown
 from .dispatch import Dispatcher
+from .unready import unready
 
 logger = logging.getLogger("jobs")
 
@@ -27,7 +28,8 @@ def run(
                 continue
             _loop(dispatcher, sweep, stop, upkeep)
         except psycopg.Error as error:
-            logger.warning("dispatcher: the database does not do its part, trying again: %s", str(error).strip())
+            said = unready(error) or str(error).strip()
+            logger.warning("dispatcher: the database does not do its part, trying again: %s", said)
             dispatcher.leads = False
             dispatcher.link.close()
             _nap(pause, stop)

@@ -1,4 +1,4 @@
-"""`manage.py jobs retry | cancel | purge | set-state | boost`: one job by its id, or all that a filter chooses."""
+"""The verbs of `manage.py jobs` that move jobs: one job by its id, or all that a filter chooses."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -21,6 +21,7 @@ PAST = {
     "cancel": "cancelled, or asked to stop",
     "purge": "deleted",
     "boost": "boosted",
+    "set_priority": "given their priority",
     "escalate": "made dead letters",
     "dismiss": "dismissed",
 }

@@ -88,8 +88,10 @@ class Job(EngineWritten):
                 name="jobs_one_live_job_per_unique_key",
             ),
         )
-        # Live rows pay for the first three only; every search index is partial on finished rows.
+        # Live rows pay for the first four only; every other search index is partial on finished rows. `jobs_newest`
+        # costs a job about 4 µs of PostgreSQL: a list that begins with the newest has no other way, as ids don't tell.
         indexes = (
+            models.Index(fields=["created_at"], name="jobs_newest"),
             models.Index(fields=["queue", "rank", "id"], condition=Q(state="pending"), name="jobs_ready"),
             models.Index(fields=["run_at"], condition=Q(state__in=["scheduled", "retrying"]), name="jobs_waiting"),
             models.Index(

@@ -12,10 +12,23 @@ FOLDER = "JOBSITE_SOAK_LEDGER"
 
 @dataclass(slots=True)
 class Wish:
-    """A call; `outcome` of its transaction is committed, rolled_back or unknown."""
+    """A call; `outcome` of its transaction is committed, rolled_back or unknown. The others are ids of jobs."""
 
     kind: str
     outcome: str = "unknown"
+    after: str | None = None
+    """The step of a chain that it follows."""
+    linked: str | None = None
+    """The job whose completion calls it."""
+    body: str | None = None
+    """The body of the chord that it is a member of."""
+    key: str | None = None
+    """Its unique key."""
+    holder: str | None = None
+    """The job that held the key: this call got its id."""
+
+
+RELATIONS = frozenset({"after", "linked", "body", "key", "holder"})
 
 
 @dataclass(slots=True)
@@ -28,6 +41,12 @@ class Start:
     start: float
     effect: float | None = None
     end: float | None = None
+    snoozed: float | None = None
+
+    @property
+    def worked_until(self) -> float | None:
+        """When its work was done, as far as it is known."""
+        return self.end or self.effect
 
 
 _files: dict[int, int] = {}
@@ -54,6 +73,8 @@ def read(folder: Path) -> tuple[dict[str, Wish], list[Start]]:
             wishes[job] = Wish(detail)
         elif word in ("committed", "rolled_back"):
             wishes[job].outcome = word
+        elif word in RELATIONS:
+            setattr(wishes[job], word, detail)
         elif word == "start":
             key = (job, detail, pid)
             if key in starts:

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import psycopg
 
-from .checker import Row
+from . import effects
+from .evidence import Row
 
 WINDOW = 10.0
 """Seconds over which a rate is measured."""
@@ -49,8 +50,15 @@ class Observer:
         ends: dict[str, list[str]] = {}
         for job, end in self.ask('SELECT job_id::text, "end" FROM jobs_attempt ORDER BY job_id, epoch, number'):
             ends.setdefault(job, []).append(end)
-        query = "SELECT id::text, state, attempt, retries, coalesce(max_retries, 0), strikes FROM jobs_job"
-        return {job: Row(*columns, tuple(ends.get(job, ()))) for job, *columns in self.ask(query)}  # type: ignore[call-arg]
+        query = "SELECT id::text, state, attempt, retries, coalesce(max_retries, 0), strikes, epoch FROM jobs_job"
+        rows = {}
+        for job, state, attempt, retries, most, strikes, epoch in self.ask(query):
+            rows[job] = Row(state, attempt, retries, most, strikes, tuple(ends.get(job, ())), epoch)
+        return rows
+
+    def effects(self) -> dict[str, tuple[int, ...]]:
+        """The attempts, by job, of every effect that is in the database."""
+        return {job: tuple(attempts) for job, attempts in self.ask(effects.SELECT)}
 
     def finished(self) -> list[float]:
         """When each ended job ended, seconds since 1970 by the database's clock, in order."""

@@ -4,10 +4,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
-from uuid import uuid4
+from contextlib import nullcontext
 
 import django
+
+from jobs.errors import UniqueBusy
 
 QUEUES = "JOBSITE_SOAK_QUEUES"
 SEED = "JOBSITE_SOAK_SEED"
@@ -15,8 +16,6 @@ BACKLOG = "JOBSITE_SOAK_BACKLOG"
 """Environment variable: pending jobs above which it waits."""
 ROLLED_BACK = 0.08
 """Share of transactions that are rolled back on purpose."""
-KINDS = {"noop": 800, "short": 130, "reporting": 25, "flaky": 30, "doomed": 10, "long": 4}
-"""Weights."""
 
 
 class ChangedMind(Exception):
@@ -56,33 +55,22 @@ def produce(dice: random.Random, queues: list[str]) -> None:
     from django.db import transaction
 
     from . import ledger
+    from .calls import draw
 
     count = dice.choice((1, 1, 5, 20, 50, 100))
-    chosen = dice.choices(list(KINDS), list(KINDS.values()), k=count)
-    wishes = [(str(uuid4()), kind) for kind in chosen]
-    ledger.write(("wish", job, kind) for job, kind in wishes)
+    chosen = [draw(dice, queues) for _ in range(count)]
+    jobs = [job for call in chosen for job in call.jobs]
+    ledger.write(line for call in chosen for line in call.lines)
     outcome = "committed"
-    if count == 1:
-        call(*wishes[0], dice, queues)
-    else:
-        try:
-            with transaction.atomic():
-                for job, kind in wishes:
-                    call(job, kind, dice, queues)
-                if dice.random() < ROLLED_BACK:
-                    raise ChangedMind
-        except ChangedMind:
-            outcome = "rolled_back"
-    ledger.write((outcome, job, "-") for job, _ in wishes)
-
-
-def call(job: str, kind: str, dice: random.Random, queues: list[str]) -> None:
-    from . import tasks
-
-    args = [round(dice.uniform(1.0, 3.0), 2)] if kind == "long" else []
-    countdown = dice.uniform(0.1, 2.0) if dice.random() < 0.03 else None
-    send: Callable = getattr(tasks, kind).apply_async
-    send(args, task_id=job, queue=dice.choice(queues), priority=dice.randint(0, 30), countdown=countdown)
+    try:
+        with transaction.atomic() if count > 1 else nullcontext():
+            for call in chosen:
+                call.send()
+            if count > 1 and dice.random() < ROLLED_BACK:
+                raise ChangedMind
+    except (ChangedMind, UniqueBusy):
+        outcome = "rolled_back"
+    ledger.write((outcome, job, "-") for job in jobs)
 
 
 if __name__ == "__main__":

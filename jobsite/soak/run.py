@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import ledger
-from .checker import Violation, violations
+from .checker import violations
+from .evidence import Violation
 from .faults import Scene
 from .messages import Messages
 from .nemesis import CALM, QUIET_BEFORE, Nemesis
@@ -176,7 +177,8 @@ class Soak:
     def _report(self, took: float, drained: bool) -> Report:
         wishes, starts = ledger.read(self._site.ledger)
         rows, leases = self._observer.rows(), len(self._observer.leases())
-        found = violations(wishes, starts, rows, poison_after=POISON_AFTER, leases=leases)
+        effects = self._observer.effects()
+        found = violations(wishes, starts, rows, poison_after=POISON_AFTER, leases=leases, effects=effects)
         found += [Violation("did not stop", "-", name) for name in self._site.processes.stuck]
         if not drained:
             found.append(Violation("not drained", "-", f"jobs are left {DRAIN:.0f} s after the last fault"))

@@ -10,9 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
+
 from ..embedded import BASE_DIR, EngineError
 from ..testing import wait_until_up
-from . import ledger, producer
+from . import effects, ledger, producer
 from .processes import Process, Processes
 from .proxy import Edge, Proxy, Streams
 
@@ -22,6 +24,7 @@ QUICK = {
     "JOBS_DISPATCH_TIMEOUT": "4",
     "JOBS_SHUTDOWN_GRACE": "3",
     "JOBS_RETRY_DELAY": "0.3",
+    "JOBS_CANCEL_GRACE": "2",
     "JOBS_DEFAULT_MAX_RETRIES": "0",
     "JOBS_POISON_AFTER": "3",
 }
@@ -146,3 +149,5 @@ class Site:
         done = subprocess.run(command, cwd=BASE_DIR, env=self.environment, capture_output=True, text=True)
         if done.returncode:
             raise EngineError(f"Cannot migrate the soak's database: {done.stderr.strip().splitlines()[-1]}")
+        with psycopg.connect(self.database_url) as connection:
+            connection.execute(effects.CREATE)

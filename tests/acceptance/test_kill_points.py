@@ -4,11 +4,11 @@ KILL_POINTS=all runs each place with each action; without it, the windows that m
 """
 
 import os
+import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from django.db import transaction
@@ -16,8 +16,9 @@ from django.db import transaction
 from jobs.engine.failpoints import PLACES, arm, was_hit
 from jobs.models import Job, Lease
 from jobs.states import FINAL
-from jobsite.soak import ledger, producer, tasks
-from jobsite.soak.checker import Violation, violations
+from jobsite.soak import calls, effects, ledger, producer
+from jobsite.soak.checker import violations
+from jobsite.soak.evidence import Violation
 from jobsite.soak.observer import Observer
 from jobsite.soak.processes import Processes
 from tests.support.fleet import QUICK, ROOT, Valkey, database_url
@@ -27,7 +28,9 @@ POISON_AFTER = 50
 """Rounds follow each other quickly; none of them may make a dead letter."""
 PATIENCE = 8
 """Times that a round gets new jobs until each of its places was passed."""
-KINDS = ["noop"] * 40 + ["short"] * 6 + ["flaky"] * 2 + ["doomed"]
+KINDS = ["noop"] * 40 + ["short"] * 6 + ["flaky"] * 2 + ["doomed", "once", "snoozing"] + ["paying"] * 4
+SHAPES = [calls.steps, calls.linked, calls.with_body, calls.with_key, calls.with_key]
+QUEUES = ["default"]
 ROUNDS = (
     {"KE1": "kill", "KE2": "cutdb", "KD1": "kill", "K1": "kill"},
     {"KD2": "kill", "K2": "kill", "K4": "kill@2"},
@@ -53,7 +56,9 @@ class Site:
         self.failpoints, self.ledger = folder / "failpoints", folder / "ledger"
         for place in (self.failpoints, self.ledger):
             place.mkdir()
+        self.dice = random.Random(1)
         self.observer = Observer(database_url())
+        self.observer.ask(effects.CREATE)
         self.processes = Processes(folder)
         self.environment = {
             **os.environ,
@@ -65,7 +70,7 @@ class Site:
             "PYTHONPATH": str(ROOT),
             "JOBS_FAILPOINTS": str(self.failpoints),
             ledger.FOLDER: str(self.ledger),
-            producer.QUEUES: "default",
+            producer.QUEUES: ",".join(QUEUES),
             producer.SEED: "1",
             producer.BACKLOG: "100",
         }
@@ -74,12 +79,13 @@ class Site:
         self.worker = self.processes.add("worker", worker.split(), self.environment)
 
     def call(self) -> None:
-        wishes = [(str(uuid4()), kind) for kind in KINDS]
-        ledger.write(("wish", job, kind) for job, kind in wishes)
+        chosen = [calls.single(self.dice, QUEUES, kind) for kind in KINDS]
+        chosen += [shape(self.dice, QUEUES) for shape in SHAPES]
+        ledger.write(line for call in chosen for line in call.lines)
         with transaction.atomic():
-            for job, kind in wishes:
-                getattr(tasks, kind).apply_async(task_id=job)
-        ledger.write(("committed", job, "-") for job, _ in wishes)
+            for call in chosen:
+                call.send()
+        ledger.write(("committed", job, "-") for call in chosen for job in call.jobs)
 
     def until(self, true: Callable[[], bool], *, what: str, within: float = 60.0) -> None:
         deadline = time.monotonic() + within
@@ -91,7 +97,9 @@ class Site:
     def violations(self) -> list[Violation]:
         wishes, starts = ledger.read(self.ledger)
         assert len(starts) >= len(KINDS), "the ledger does not tell what ran: nothing was checked"
-        return violations(wishes, starts, self.observer.rows(), poison_after=POISON_AFTER)
+        return violations(
+            wishes, starts, self.observer.rows(), poison_after=POISON_AFTER, effects=self.observer.effects()
+        )
 
     def logs(self) -> str:
         return "\n".join(path.read_text()[-2000:] for path in sorted(self.ledger.parent.glob("*.log")))
@@ -103,6 +111,7 @@ def site(transactional_db: None, broker: Valkey, tmp_path: Path, monkeypatch: py
     monkeypatch.setenv(ledger.FOLDER, str(running.ledger))
     yield running
     running.processes.stop()
+    running.observer.ask(effects.DROP)
     running.observer.close()
 
 

@@ -119,3 +119,22 @@ def test_explain_and_show_say_why_it_does_not_run():
 def test_a_filter_that_can_not_be_read_is_a_usage_error(arguments):
     with pytest.raises(CommandError, match=f"argument {arguments[0]}"):
         call_command("jobs", "cancel", *arguments)
+
+
+def test_set_priority_moves_one_job_or_many():
+    job_id, other = make_job(), make_job(queue="mail")
+    assert jobs("set-priority", job_id, "critical", "--reason", "VIP")[:2] == (0, "1 given their priority.\n")
+    assert jobs("set-priority", "-5", "--queue", "mail")[:2] == (0, "1 given their priority.\n")
+    assert [Job.objects.get(pk=id_).priority for id_ in (job_id, other)] == [30, -5]
+    entry = AuditEntry.objects.get(resource_type="job", resource_id=str(job_id))
+    assert (entry.actor, entry.action) == ("manage.py jobs set-priority", "set_priority")
+    assert entry.detail == {"reason": "VIP", "priority": {"from": 10, "to": 30}}
+
+
+@pytest.mark.parametrize("priority", ["101", "urgent"])
+def test_a_priority_that_is_none_changes_nothing(priority):
+    job_id = make_job()
+    code, _, err = jobs("set-priority", job_id, priority)
+    assert code == 2
+    assert "is not known; expected -100 to 100 or one of low, normal, high, critical" in err
+    assert Job.objects.get().priority == 10

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jobsite.soak.checker import Row, violations
+from jobsite.soak.checker import violations
+from jobsite.soak.evidence import Row
 from jobsite.soak.ledger import Start, Wish
 
 GOOD = Row(state="completed", attempt=1, retries=0, max_retries=0, strikes=0, ends=("completed",))
@@ -119,3 +120,21 @@ def test_an_attempt_that_was_counted_has_a_row() -> None:
 
 def test_a_lease_that_is_left_is_a_violation() -> None:
     assert found(leases=2) == ["lease left"]
+
+
+def test_a_job_of_a_second_epoch_was_inserted_twice() -> None:
+    assert found(row=replace(GOOD, epoch=2)) == ["second life"]
+
+
+def test_a_snoozed_start_gives_its_number_back() -> None:
+    snoozed = replace(RAN, start=0.1, end=0.5, snoozed=0.4)
+    assert found(starts=(snoozed, RAN), kind="snoozing") == []
+    assert found(starts=(replace(snoozed, snoozed=None), RAN), kind="snoozing") == ["second start"]
+    assert found(starts=(replace(snoozed, end=1.2), RAN), kind="snoozing") == ["unexplained overlap"]
+
+
+def test_a_job_that_must_not_be_started_twice_ends_with_its_first_loss() -> None:
+    lost = replace(GOOD, state="dead_letter", ends=("lost",))
+    assert found(row=lost, starts=(replace(RAN, end=None),), kind="once") == []
+    twice = replace(GOOD, attempt=2, ends=("lost", "completed"))
+    assert found(row=twice, starts=(RAN, AGAIN), kind="once") == ["second start"]

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -10,20 +9,24 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError
 
 from ... import queries
 from ...engine import bulk, cancel, requeue
+from ...engine.unready import unready
 from ...errors import InvalidFilter, InvalidJob, JobNotFound
 from ...explain import explain
 from ...models import Job
 from ...states import State
 from ...submit import resubmit, submit
+from ..arguments import json_of, priority_of, seconds
 from ..following import display, follow
 from ..operating import add_filter, over
 
-FAILED, USAGE, NOT_FOUND, REFUSED, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 7, 130
+FAILED, USAGE, NOT_FOUND, REFUSED, UNREADY, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 6, 7, 130
 """Exit codes; 0 is a completed job."""
 ME = "python3 manage.py jobs"
+PRIORITY = "-100 to 100, or low, normal, high, critical"
 
 
 class Command(BaseCommand):
@@ -33,10 +36,10 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True)
         run = verbs.add_parser("run", help="submit a job, follow it, print its result as JSON")
         run.add_argument("task", help="name of a registered task")
-        run.add_argument("--args", type=_json(list), default=[], dest="job_args", help="JSON array")
-        run.add_argument("--kwargs", type=_json(dict), default={}, dest="job_kwargs", help="JSON object")
+        run.add_argument("--args", type=json_of(list), default=[], dest="job_args", help="JSON array")
+        run.add_argument("--kwargs", type=json_of(dict), default={}, dest="job_kwargs", help="JSON object")
         run.add_argument("--queue")
-        run.add_argument("--priority", type=_priority, help="-100 to 100, or low, normal, high, critical")
+        run.add_argument("--priority", type=priority_of, help=PRIORITY)
         run.set_defaults(does=self.run)
         wait = verbs.add_parser("wait", help="follow a job that exists, print its result as JSON")
         wait.set_defaults(does=self.wait)
@@ -48,13 +51,15 @@ class Command(BaseCommand):
             verb.add_argument("job_id")
         self._add_operators_verbs(verbs)
         for verb in (run, wait):
-            verb.add_argument("--timeout", type=_seconds, help="seconds to wait; the job goes on after that")
+            verb.add_argument("--timeout", type=seconds, help="seconds to wait; the job goes on after that")
 
     def _add_operators_verbs(self, verbs: Any) -> None:
         retry = verbs.add_parser("retry", help="run jobs again that failed, expired or were cancelled")
         retry.add_argument("job_id", nargs="?")
-        retry.add_argument("--args", type=_json(list), dest="job_args", help="JSON array in place of the old one")
-        retry.add_argument("--kwargs", type=_json(dict), dest="job_kwargs", help="JSON object in place of the old one")
+        retry.add_argument("--args", type=json_of(list), dest="job_args", help="JSON array instead of the old one")
+        retry.add_argument(
+            "--kwargs", type=json_of(dict), dest="job_kwargs", help="JSON object in place of the old one"
+        )
         retry.add_argument("--per-second", type=float, help="start so many a second, not all at once")
         cancel = verbs.add_parser("cancel", help="end jobs that wait, and ask running ones to stop")
         cancel.add_argument("job_id", nargs="?")
@@ -63,13 +68,17 @@ class Command(BaseCommand):
         boost = verbs.add_parser("boost", help="raise the priority of waiting jobs by points, to 100 at most")
         boost.add_argument("job_id", nargs="?")
         boost.add_argument("points", type=int)
+        rank = verbs.add_parser("set-priority", help="give waiting jobs a priority")
+        rank.add_argument("job_id", nargs="?")
+        rank.add_argument("priority", type=priority_of, help=PRIORITY)
         move = verbs.add_parser("set-state", help="move jobs to pending, cancelled, dead_letter or failed")
         move.add_argument("job_id", nargs="?")
         move.add_argument("--to", required=True, dest="state")
-        for verb, does in ((retry, self.retry), (cancel, self.cancel), (purge, self.purge), (boost, self.boost)):
+        for verb, does in (
+            *((retry, self.retry), (cancel, self.cancel), (purge, self.purge)),
+            *((boost, self.boost), (rank, self.set_priority), (move, self.set_state)),
+        ):
             verb.set_defaults(does=does)
-        move.set_defaults(does=self.set_state)
-        for verb in (retry, cancel, purge, boost, move):
             add_filter(verb)
 
     def handle(self, *args: Any, does: Callable[..., int], **options: Any) -> None:
@@ -81,6 +90,10 @@ class Command(BaseCommand):
             code = self.refuse(str(error), NOT_FOUND)
         except (InvalidJob, InvalidFilter) as error:
             code = self.refuse(str(error), USAGE)
+        except DatabaseError as error:
+            if (said := unready(error)) is None:
+                raise
+            code = self.refuse(said, UNREADY)
         if code:
             sys.exit(code)
 
@@ -144,6 +157,9 @@ class Command(BaseCommand):
     def boost(self, *, job_id: str | None, points: int, **given: Any) -> int:
         return self._over(bulk.boost, job_id, given, points=points)
 
+    def set_priority(self, *, job_id: str | None, priority: int | str, **given: Any) -> int:
+        return self._over(bulk.set_priority, job_id, given, priority=priority)
+
     def set_state(self, *, job_id: str | None, state: str, **given: Any) -> int:
         return self._over(bulk.set_state, job_id, given, state=state)
 
@@ -190,32 +206,3 @@ class Command(BaseCommand):
             self.stderr.write(f"attempt {attempt.number} on {attempt.worker}: {attempt.end}: {attempt.error}")
         self.stderr.write(f"The job is {job.state}: {job.error or 'no reason is recorded'}")
         return self.refuse(f"Everything about it: {ME} show {job.pk}. Run it again: {ME} retry {job.pk}", FAILED)
-
-
-def _json(kind: type[list] | type[dict]) -> Callable[[str], Any]:
-    expected = 'array, as [1, "two"]' if kind is list else 'object, as {"name": 1}'
-
-    def parse(text: str) -> Any:
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ArgumentTypeError(f"{text[:80]!r} is no JSON: {error}; expected an {expected}") from error
-        if not isinstance(value, kind):
-            raise ArgumentTypeError(f"{text[:80]!r} is no JSON {expected}")
-        return value
-
-    return parse
-
-
-def _priority(text: str) -> int | str:
-    return int(text) if text.lstrip("+-").isdigit() else text
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < 1e9:
-        raise ArgumentTypeError(f"{text!r} is no number of seconds")
-    return value
