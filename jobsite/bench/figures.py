@@ -14,9 +14,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     It is always one of the values; nothing is interpolated. Raises ValueError if there are none.
     """
     if not values or not 0 < percent <= 100:
-        raise ValueError(
-            f"no percentile {percent} of {len(values)} values: expected one at least, and 0 < percent ≤ 100"
-        )
+        raise ValueError(f"{percent} % of {len(values)} values: expected one value at least, and 0 < percent ≤ 100")
     # 99.9 % of 1,000 is 999.0000000000001 in floating point, and still the value of rank 999.
     rank = math.ceil(round(percent * len(values) / 100, 9))
     return sorted(values)[rank - 1]

@@ -6,17 +6,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+import redis
 
-from jobs.queries import Job
+from jobs.models import Job
+from jobsite.bench.scratch import LOCK
 from tests.support.fleet import ROOT, Valkey, database_url
 from tests.support.tasks import add
 from tests.support.wait import wait_until
-
-BEGUN = "noop: no-op jobs"
 
 
 @pytest.fixture
@@ -49,16 +50,18 @@ def is_there(server: psycopg.Connection, name: str) -> bool:
 
 def assert_nothing_stayed(server: psycopg.Connection, environment: dict[str, str]) -> None:
     assert not is_there(server, own_database(environment))
-    assert server.execute("SELECT count(*) FROM jobs_queue WHERE name LIKE '%bench%'").fetchone() == (0,)
-    assert server.execute("SELECT count(*) FROM jobs_worker").fetchone() == (0,)
-    assert server.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'jobs bench%'"
-    ).fetchone() == (0,)
+    for left in (
+        "SELECT count(*) FROM jobs_queue WHERE name LIKE '%bench%'",
+        "SELECT count(*) FROM jobs_worker",
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'jobs bench%'",
+    ):
+        assert server.execute(left).fetchone() == (0,), left
 
 
 def keys(broker: Valkey) -> list[str]:
     # What every Celery worker leaves in a broker over Redis is not the bench's.
-    return [key for key in broker.client().keys() if not key.startswith("_kombu.binding_deadlines")]
+    there = redis.Redis(unix_socket_path=urlsplit(broker.url).path).keys()
+    return [key.decode() for key in there if key != b"_kombu.binding_deadlines"]
 
 
 def test_a_tiny_bench_measures_says_how_and_leaves_nothing(
@@ -101,27 +104,37 @@ def test_rivals_run_without_jobsite_and_are_compared(environment: dict[str, str]
     assert_nothing_stayed(server, environment)
 
 
-def test_a_bench_that_is_stopped_leaves_nothing(
-    environment: dict[str, str], server: psycopg.Connection, broker: Valkey
-) -> None:
-    process = subprocess.Popen(
-        command("--jobs", "100000", "--only", "noop"),
-        cwd=ROOT,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr is not None
-    assert process.stderr.readline().startswith(BEGUN)
-    own = urlunsplit(urlsplit(environment["DATABASE_URL"])._replace(path=f"/{own_database(environment)}"))
-    with psycopg.connect(own, autocommit=True) as inside:
-        wait_until(
-            lambda: inside.execute("SELECT FROM jobs_attempt LIMIT 1").rowcount, what="a job that has run", timeout=60
+@pytest.fixture
+def long_bench(environment: dict[str, str], tmp_path: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    with open(tmp_path / "bench.log", "wb") as log:
+        process = subprocess.Popen(
+            command("--jobs", "100000", "--only", "noop"),
+            cwd=ROOT,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
-        os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(60) == 130
-    process.stderr.close()
+    yield process
+    process.terminate()
+    process.wait()
+
+
+def test_a_bench_that_is_stopped_leaves_nothing(
+    long_bench: "subprocess.Popen[bytes]", environment: dict[str, str], server: psycopg.Connection, broker: Valkey
+) -> None:
+    own = urlunsplit(urlsplit(environment["DATABASE_URL"])._replace(path=f"/{own_database(environment)}"))
+
+    def has_run() -> bool:
+        try:
+            with psycopg.connect(own) as inside:
+                return bool(inside.execute("SELECT FROM jobs_attempt LIMIT 1").rowcount)
+        except psycopg.Error:
+            return False
+
+    wait_until(has_run, what="a job that has run", within=60)
+    os.killpg(long_bench.pid, signal.SIGINT)
+    assert long_bench.wait(60) == 130
     assert_nothing_stayed(server, environment)
     assert keys(broker) == []
 
@@ -139,8 +152,6 @@ def test_it_does_not_begin_while_the_installation_has_work(
 
 
 def test_a_second_bench_beside_the_first_is_refused(environment: dict[str, str], server: psycopg.Connection) -> None:
-    from jobsite.bench.scratch import LOCK
-
     server.execute("SELECT pg_advisory_lock(%s)", [LOCK])
     done = bench(environment, "--only", "noop")
     assert done.returncode == 2

@@ -39,13 +39,12 @@ def test_no_percentile_is_made_of_nothing_or_outside_of_a_hundred(values: list[f
 def test_a_percentile_is_not_exceeded_by_its_share_of_the_values_and_is_the_least_such(
     values: list[int], percent: int
 ) -> None:
+    def share(value: int) -> int:
+        return sum(other <= value for other in values) * 100
+
     found = percentile(values, percent)
-    assert sum(value <= found for value in values) * 100 >= percent * len(values)
-    assert not any(
-        sum(value <= smaller for value in values) * 100 >= percent * len(values)
-        for smaller in values
-        if smaller < found
-    )
+    assert share(found) >= percent * len(values)
+    assert not any(share(smaller) >= percent * len(values) for smaller in values if smaller < found)
 
 
 def test_a_spread_is_in_milliseconds_with_the_largest_value() -> None:
