@@ -16,7 +16,7 @@ DEFINITIONS = {
     "median": "of the repetitions, for each number by itself",
     "percentile": "nearest rank: the smallest value that at least so many percent of the values do not exceed",
     "drain": "jobs divided by the seconds from the first attempt's start to the last attempt's end, as recorded; the "
-    "queue was filled while it was paused; refused unless there is exactly one attempt for each job",
+    "tables are emptied and the queue is filled while it is paused; refused unless there is one attempt for each job",
     "busy_percent": "time between start and end of all attempts, of all slots' time within the drain",
     "useful_percent": "the same with the nominal duration of the task in place of the measured one",
     "cpu_seconds": "user and system time of the processes of a role from the release of the queue to the last record; "

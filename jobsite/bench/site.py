@@ -63,7 +63,7 @@ class Site:
         Queue.objects.filter(name=self.queue).update(paused_at=timezone.now() if paused else None)
 
     def empty(self) -> None:
-        """Only while nothing of it runs."""
+        """Forget all jobs; only while none is under way."""
         self.connection.execute("TRUNCATE jobs_job, jobs_attempt, jobs_lease")
 
     def ask(self, query: str, *params: Any) -> tuple:
