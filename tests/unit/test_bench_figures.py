@@ -1,12 +1,15 @@
 """What the bench makes of what it saw."""
 
 import os
+import runpy
+import sys
+from types import ModuleType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobsite.bench import Refused
+from jobsite.bench import SITE, Refused
 from jobsite.bench.figures import medians, percentile, ratio, refusal, spread
 from jobsite.bench.plan import MEASURES, RIVALS, chosen
 from jobsite.bench.proc import Cpu, Seen, cpu_seconds, is_postgres, memory_kib
@@ -126,3 +129,23 @@ def test_a_process_that_has_ended_has_no_cpu_and_no_memory() -> None:
     mine = memory_kib(os.getpid())
     assert mine is not None
     assert mine["rss_kib"] >= mine["pss_kib"] > 1000
+
+
+def test_the_bench_never_works_on_the_installations_own_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = ModuleType("a_site")
+    site.INSTALLED_APPS = ["jobs"]
+    site.DATABASE_DIRECT_URL = site.DATABASE_URL = "postgresql://root@127.0.0.1/production"
+    site.DATABASES = {"default": {"NAME": "production"}, "other": {"NAME": "production"}}
+    site.DATABASE_ROUTERS = ["a_site.Router"]
+    site.CELERY_BROKER_URL = "redis://production"
+    monkeypatch.setitem(sys.modules, "a_site", site)
+    monkeypatch.setenv(SITE, "a_site")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://root@127.0.0.1/jobsite_bench")
+    monkeypatch.setenv("BROKER_URL", "redis://scratch")
+    found = runpy.run_module("jobsite.bench.settings")
+    assert found["DATABASES"].keys() == {"default"}
+    assert found["DATABASES"]["default"]["NAME"] == "jobsite_bench"
+    assert found["DATABASE_DIRECT_URL"] is None
+    assert found["DATABASE_ROUTERS"] == []
+    assert found["CELERY_BROKER_URL"] == "redis://scratch"
+    assert found["INSTALLED_APPS"] == ["jobs", "jobsite.bench"]
