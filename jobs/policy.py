@@ -146,8 +146,7 @@ class Outcome:
     """On record already, by the task's own transaction."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A pending job as the dispatcher sees it; `alone`: it was lost before, or its loss would be final."""
 
     id: UUID

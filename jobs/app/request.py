@@ -1,6 +1,7 @@
 """What `self.request` shows of a run."""
 
 import socket
+from functools import cache
 from typing import Any
 
 from ..engine.execute import Run
@@ -29,7 +30,7 @@ def request_of(run: Run, task_id: str) -> dict[str, Any]:
         "timelimit": [run.time_limit, run.soft_time_limit],
         "expires": run.expires_at,
         "eta": None,
-        "hostname": socket.gethostname(),
+        "hostname": _host(),
         "is_eager": False,
         "ignore_result": given.get("ignore_result", False),
         "reply_to": given.get("reply_to"),
@@ -43,3 +44,8 @@ def request_of(run: Run, task_id: str) -> dict[str, Any]:
         "replaced_task_nesting": given.get("replaced_task_nesting", 0),
         "utc": True,
     }
+
+
+@cache
+def _host() -> str:
+    return socket.gethostname()

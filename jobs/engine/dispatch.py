@@ -14,7 +14,7 @@ from .broker import Broker
 from .durations import Durations
 from .failpoints import failpoint
 from .floors import LOWEST, Floors, Position
-from .link import Link
+from .link import Link, as_array
 from .window import Window, read_window
 
 logger = logging.getLogger("jobs")
@@ -142,8 +142,10 @@ class Dispatcher:
                 "dispatch",
                 queue=queue,
                 routing_key=routing_key,
-                ids=[job.id for carrier in carriers for job in carrier],
-                tokens=[token for token, carrier in zip(tokens, carriers, strict=True) for _ in carrier],
+                ids=as_array(job.id for carrier in carriers for job in carrier),
+                tokens=as_array(
+                    token for token, carrier in zip(map(str, tokens), carriers, strict=True) for _ in carrier
+                ),
             )
             failpoint("KD1")
         failpoint("KD2")

@@ -105,7 +105,7 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
                 place.link.abandon()
                 place.is_maimed = True
             # Before the outcome is kept, not after: a limit that strikes now must not kill a job that has ended.
-            place.slots.write(place.index, token, number, time.monotonic())
+            place.slots.forget_job(place.index)
             place.recorder.add(outcome)
             done = ran
             if place.is_maimed:

@@ -12,7 +12,7 @@ from ..states import FINAL, End, State
 from .abandoned import abandon
 from .chords import add_chords, release
 from .enqueue import enqueue_in
-from .link import Link, Rows
+from .link import Link, Rows, as_array
 
 LONGEST_ERROR = 8_192
 LONGEST_TRACEBACK = 65_536
@@ -59,13 +59,12 @@ def _is_plain(outcome: Outcome) -> bool:
 
 
 def _finish_plain(link: Rows, batch: Sequence[Outcome], **shared: Any) -> list[tuple]:
-    # Arrays as text: the driver would take several times as long over each element.
     return link.rows(
         "finish_plain",
         **shared,
-        ids=f"{{{','.join([str(outcome.job_id) for outcome in batch])}}}",
-        started=f"{{{','.join([repr(outcome.started_at.timestamp()) for outcome in batch])}}}",
-        finished=f"{{{','.join([repr(outcome.finished_at.timestamp()) for outcome in batch])}}}",
+        ids=as_array(outcome.job_id for outcome in batch),
+        started=as_array(outcome.started_at.timestamp() for outcome in batch),
+        finished=as_array(outcome.finished_at.timestamp() for outcome in batch),
         results=[outcome.result for outcome in batch] if any(outcome.result for outcome in batch) else None,
     )
 

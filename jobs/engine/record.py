@@ -62,7 +62,7 @@ class Recorder:
         self._late_at = float("inf") if shown else time.monotonic() + 2 * jobs_settings().flush_interval
         self._current = (job_id, started_at)
         if not shown:
-            self._poke.set()
+            self._call_flusher()
 
     def report(self, progress: str) -> None:
         """Progress of the current job as JSON: written at once if the last write is old enough, else a little later."""
@@ -72,7 +72,7 @@ class Recorder:
             with self._lock:
                 self._write_progress()
         else:
-            self._poke.set()
+            self._call_flusher()
 
     def leave_alone(self) -> None:
         """Write nothing about the current job until `resume`, or its end: its transaction reads from a snapshot."""
@@ -113,7 +113,11 @@ class Recorder:
             self._current = None
             if not outcome.committed:
                 self._waiting.append(outcome)
-        self._poke.set()
+        self._call_flusher()
+
+    def _call_flusher(self) -> None:
+        if not self._poke.is_set():  # to set it takes a lock, once or twice a job
+            self._poke.set()
 
     def close(self, unstarted: Sequence[UUID] = (), *, end: bool = True) -> None:
         """Record what is left, return the jobs that were not started, `end` the lease; insists until it is done."""
