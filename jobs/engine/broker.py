@@ -5,7 +5,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from celery import Celery
@@ -66,23 +66,14 @@ class Broker:
     def _send(self, waiting: deque[tuple[str, UUID]]) -> None:
         """Send from the left; what is left at an error was not sent."""
         connection = self._open()
-        with self._app.amqp.Producer(connection, auto_declare=False) as producer:
-            while waiting:
-                routing_key, token = waiting[0]
-                if not self._is_refused(routing_key):
-                    self._declare(connection, routing_key)
-                    producer.publish(
-                        [[FORMAT, str(token)], {}, {}],
-                        exchange="",
-                        routing_key=routing_key,
-                        serializer="json",
-                        delivery_mode=1,
-                        retry=False,
-                        headers=_headers(),
-                        correlation_id=str(token),
-                    )
-                waiting.popleft()
-                failpoint("KD3")
+        channel = connection.default_channel
+        while waiting:
+            routing_key, token = waiting[0]
+            if not self._is_refused(routing_key):
+                self._declare(connection, routing_key)
+                channel.basic_publish(_message(channel, token), exchange="", routing_key=routing_key)
+            waiting.popleft()
+            failpoint("KD3")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -142,7 +133,15 @@ class Broker:
         raise BrokerDown(f"The broker does not answer: {error}. Messages are sent again when it does.") from error
 
 
-def _headers() -> dict[str, object]:
+def _message(channel: Any, token: UUID) -> Any:
+    """Celery's message of a task, without its producer, which would decide anew for each what is the same for all."""
     # A new id for every message, never a job's: workers remember revoked ids for hours.
     message_id = str(uuid4())
-    return {"lang": "py", "task": CARRIER, "id": message_id, "root_id": message_id, "parent_id": None, "retries": 0}
+    headers = {"lang": "py", "task": CARRIER, "id": message_id, "root_id": message_id, "parent_id": None, "retries": 0}
+    return channel.prepare_message(
+        f'[[{FORMAT}, "{token}"], {{}}, {{}}]',
+        content_type="application/json",
+        content_encoding="utf-8",
+        headers=headers,
+        properties={"delivery_mode": 1, "correlation_id": str(token)},
+    )
