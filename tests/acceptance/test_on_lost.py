@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jobs.models import Attempt, Job, Lease
 from tests.support.fleet import Fleet, kill
-from tests.support.tasks import dies_once, lasts_once
+from tests.support.tasks import dies_once, lasts_once, mark
 from tests.support.wait import wait_until
 
 
@@ -39,3 +39,17 @@ def test_a_job_whose_process_or_worker_is_killed_or_told_to_stop_is_never_starte
     assert [len((tmp_path / name).read_text().split()) for name in ("child", "killed", "stopped")] == [1, 1, 1]
     assert list(Attempt.objects.values_list("number", "end")) == [(1, "lost")] * 3
     assert not Lease.objects.exists()
+
+
+def test_a_job_whose_process_dies_for_good_has_its_errback_run_by_a_worker_once(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.dispatcher()
+    fleet.worker(slots=1)
+    call = mark.si(str(tmp_path / "errback"))
+    until_dead(dies_once.apply_async((str(tmp_path), "child"), link_error=call).id)
+    wait_until(lambda: Job.objects.filter(task=mark.name, state="completed").exists(), what="the errback")
+    assert (tmp_path / "errback").read_text().count("\n") == 1
+    assert sorted(Job.objects.values_list("task", "state")) == [
+        ("jobs.errbacks", "completed"),
+        (dies_once.name, "dead_letter"),
+        (mark.name, "completed"),
+    ]

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from django.db import transaction
+
 from jobs.engine.dispatch import front
 from jobs.engine.link import Link
 from jobs.states import End, State
@@ -50,6 +52,31 @@ def one_dispatcher_leads(link: Link) -> None:
     with opened() as first, opened() as other:
         assert moved(first, "lead", family=7, key=7) == [True]
         assert moved(other, "lead", family=7, key=7) == [False]
+
+
+def a_round_begins_with_the_queues_that_have_work(link: Link) -> None:
+    new_job(queue="a"), new_job(queue="c")
+    won(link, [new_job(queue="b")])
+    assert moved(link, "ready_queues") == ["a", "c"]
+
+
+def only_what_no_worker_has_is_taken_back_for_a_cancel(link: Link) -> None:
+    running, waiting, other = new_job(), new_job(), new_job()
+    won(link, [running, new_job()])
+    token = lease(link, [waiting])
+    lease(link, [other])
+    assert moved(link, "unwon_of", ids=[running, waiting]) == [token]
+    with opened(lock_timeout=0.2) as busy, link.transaction():
+        link._open().execute("SELECT FROM jobs_lease FOR UPDATE")
+        assert moved(busy, "unwon_of", ids=[waiting]) == []
+
+
+def a_caller_is_warned_of_jobs_that_only_he_can_see(link: Link) -> None:
+    seen, other = new_job(), new_job()
+    with transaction.atomic():
+        unseen = new_job()
+        assert moved(link, "committed", ids=[seen, unseen]) == [seen]
+    assert other
 
 
 # win
@@ -138,6 +165,15 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin("front", "FOR NO KEY UPDATE SKIP LOCKED", ""),
     ],
     one_dispatcher_leads: [Twin("lead", "pg_try_advisory_lock(%(family)s, %(key)s)", "true")],
+    a_round_begins_with_the_queues_that_have_work: [
+        Twin("ready_queues", "state = 'pending'", "true"),
+    ],
+    only_what_no_worker_has_is_taken_back_for_a_cancel: [
+        Twin("unwon_of", "won_at IS NULL", "true"),
+        Twin("unwon_of", "id = ANY(%(ids)s) AND ", ""),
+        Twin("unwon_of", " SKIP LOCKED", ""),
+    ],
+    a_caller_is_warned_of_jobs_that_only_he_can_see: [Twin("committed", " WHERE id = ANY(%(ids)s)", "")],
     a_message_is_won_once: [Twin("win", " AND (lease.won_at IS NULL OR lease.receipt = %(receipt)s)", "")],
     a_win_whose_reply_was_lost_is_won_again: [Twin("win", " OR lease.receipt = %(receipt)s", "")],
     a_boot_that_was_presumed_dead_wins_nothing: [Twin("win", " AND lost_at IS NULL", "")],

@@ -123,6 +123,28 @@ def a_worker_that_stopped_in_good_order_is_not_presumed_dead(link: Link) -> None
     assert link.rows("void", id=boot, seen=Worker.objects.get(pk=boot).heartbeat_at) == []
 
 
+def a_new_boot_voids_those_whose_process_is_gone_and_no_others(link: Link) -> None:
+    gone, stopped, other = make_worker(), make_worker(stopped_at=NOW), make_worker()
+    boot = {"id": uuid4(), "name": "new", "host": "test", "pid": 2, "slots": 1, "queues": None}
+    link.rows("register", **boot, gone=[gone, stopped])
+    void = Worker.objects.filter(lost_at__isnull=False)
+    assert list(void.values_list("id", flat=True)) == [gone]
+    assert other
+
+
+def a_worker_stops_once(link: Link) -> None:
+    boot, other = make_worker(stopped_at=PAST), make_worker()
+    link.rows("stop", id=boot)
+    assert [Worker.objects.get(pk=id_).stopped_at for id_ in (boot, other)] == [PAST, None]
+
+
+def those_behind_a_blocker_are_those_after_it(link: Link) -> None:
+    jobs = [new_job() for _ in range(3)]
+    token = won(link, jobs)
+    won(link, [new_job() for _ in range(3)])
+    assert moved(link, "behind", token=token, begun=2) == jobs[2:]
+
+
 def only_live_boots_are_watched(link: Link) -> None:
     make_worker(lost_at=NOW), make_worker(stopped_at=NOW)
     boot = make_worker()
@@ -188,6 +210,18 @@ TABLE: dict[Scenario, list[Twin]] = {
     ],
     a_heartbeat_at_the_last_moment_saves_its_worker: [Twin("void", " AND heartbeat_at = %(seen)s", "")],
     a_worker_that_stopped_in_good_order_is_not_presumed_dead: [Twin("void", " AND stopped_at IS NULL", "")],
+    a_new_boot_voids_those_whose_process_is_gone_and_no_others: [
+        Twin("register", " AND stopped_at IS NULL AND lost_at IS NULL", ""),
+        Twin("register", "id = ANY(%(gone)s) AND ", ""),
+    ],
+    a_worker_stops_once: [
+        Twin("stop", " AND stopped_at IS NULL", ""),
+        Twin("stop", "id = %(id)s AND ", ""),
+    ],
+    those_behind_a_blocker_are_those_after_it: [
+        Twin("behind", "%(begun)s::int + 1", "%(begun)s::int"),
+        Twin("behind", " WHERE token = %(token)s", ""),
+    ],
     only_live_boots_are_watched: [
         Twin("alive", NOT_OVER, "true"),
         Twin("boots", f" AND {NOT_OVER}", ""),
