@@ -55,9 +55,5 @@ class RememberedSettings(Settings):
         super().add_defaults(d)
         self._forget()
 
-    def swap_with(self, other: Any) -> None:
-        super().swap_with(other)
-        self._forget()
-
     def _forget(self, **_: Any) -> None:
         self.__dict__["found"] = {}

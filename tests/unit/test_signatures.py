@@ -25,6 +25,11 @@ def test_a_copy_shares_nothing_that_can_be_changed() -> None:
     assert (first.options["headers"], len(first.options["link"])) == ({"n": [1]}, 1)
 
 
+def test_the_body_of_a_chord_is_not_copied_with_each_member() -> None:
+    body = echo.s()
+    assert double.s(1).set(chord=body).clone().options["chord"] is body
+
+
 def test_a_copy_keeps_what_makes_a_signature() -> None:
     copy = echo.si(1).clone()
     assert (copy.task, copy.args, copy.immutable, copy.subtask_type) == (echo.name, (1,), True, None)
@@ -75,6 +80,11 @@ def test_a_result_calls_what_waits_for_it_whenever_its_promise_is_made() -> None
     result.then(lambda result: called.append(result.id))
     result.on_ready(result)
     assert called == ["barrier", "mine"]
+    late = barrier(size=1)
+    late.then(promise(lambda: called.append("late")))
+    late.finalized = True
+    result.then(late)
+    assert called[2:] == ["late"]
 
 
 def test_a_result_can_be_pickled() -> None:
