@@ -93,7 +93,7 @@ class JobsCelery(Celery):
 
     @cached_property
     def GroupResult(self) -> Any:
-        return self.subclass_with_self("jobs.app.results:JobGroupResult", name="GroupResult")
+        return self.subclass_with_self("jobs.app.results:JobGroupResult", name="GroupResult", reverse="GroupResult")
 
     @cached_property
     def ResultSet(self) -> Any:

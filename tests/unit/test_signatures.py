@@ -89,5 +89,7 @@ def test_a_result_calls_what_waits_for_it_whenever_its_promise_is_made() -> None
 
 def test_a_result_can_be_pickled() -> None:
     assert pickle.loads(pickle.dumps(double.AsyncResult("mine"))).id == "mine"
+    of_a_group = pickle.loads(pickle.dumps(current_app.GroupResult("all", [double.AsyncResult("mine")])))
+    assert (of_a_group.id, [result.id for result in of_a_group]) == ("all", ["mine"])
     with pytest.raises(ValueError, match="requires valid id"):
         double.AsyncResult(None)
