@@ -11,7 +11,9 @@ from celery import Celery, signals
 
 from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, ERRBACKS, UNTRACKED
+from .conf import RememberedSettings
 from .coroutines import synchronous
+from .current import current
 from .wishes import JobDiscarded, JobSnoozed
 
 __all__ = ["JobDiscarded", "JobSnoozed", "JobsCelery"]
@@ -63,6 +65,8 @@ class JobsCelery(Celery):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        pending: Any = self._conf
+        self._conf: Any = RememberedSettings(pending.changes, prefix=pending.prefix, keys=pending._keys)
         self.add_defaults(DEFAULTS)
         self.task(name=CARRIER, Strategy="jobs.app.carrier:strategy")(_carrier)
         self.task(name=ERRBACKS, bind=True)(_errbacks)
@@ -83,12 +87,21 @@ class JobsCelery(Celery):
         return gathering()
 
     @cached_property
+    def AsyncResult(self) -> Any:
+        return self.subclass_with_self("jobs.app.results:JobResult", name="AsyncResult", reverse="AsyncResult")
+
+    @cached_property
     def GroupResult(self) -> Any:
-        return self.subclass_with_self("jobs.app.results:JobGroupResult", name="GroupResult")
+        return self.subclass_with_self("jobs.app.results:JobGroupResult", name="GroupResult", reverse="GroupResult")
 
     @cached_property
     def ResultSet(self) -> Any:
         return self.subclass_with_self("jobs.app.results:JobResultSet", name="ResultSet")
+
+    def _load_config(self) -> Any:
+        if self._conf is None:  # to be configured anew: Celery would make settings of its own kind
+            self._conf = RememberedSettings({}, prefix=self.namespace)
+        return super()._load_config()
 
     def _task_from_fun(self, fun: Any, name: Any = None, base: Any = None, **options: Any) -> Any:
         # A base class of the project's own may come straight from Celery: its messages must be refused all the same.

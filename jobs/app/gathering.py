@@ -50,14 +50,20 @@ def insert(job: NewJob) -> UUID:
     return job.id
 
 
+def known() -> dict[str, Any] | None:
+    """What the calls of the group that is being made have in common; None outside of one."""
+    gathered = _gathered.get()
+    return None if gathered is None else gathered.known
+
+
 def once(name: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What is the same for every call of a group is looked up once: ten thousand look-ups are a second."""
-    gathered = _gathered.get()
-    if gathered is None:
+    found = known()
+    if found is None:
         return find()
-    if name not in gathered.known:
-        gathered.known[name] = find()
-    return gathered.known[name]
+    if name not in found:
+        found[name] = find()
+    return found[name]
 
 
 def joined(task_id: str) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from celery import signals
-from celery.app.routes import MapRoute
 from celery.app.task import extract_exec_options
 
 from ..engine.enqueue import enqueue_all
@@ -13,6 +11,7 @@ from ..engine.many import enqueue_copies
 from ..engine.newjob import NewJob
 from ..engine.payload import encode
 from ..errors import InvalidJob
+from .alike import nobody_looks
 from .options import declared
 from .send import prepared
 
@@ -50,9 +49,7 @@ def enqueue_many(task: Any, rows: Iterable[Row], **options: Any) -> list[str]:
 
 def _are_alike(app: Any, rows: Sequence[Row]) -> bool:
     """Whether the rows differ in nothing but their arguments, and nobody looks at each call."""
-    listened = signals.before_task_publish.receivers or signals.after_task_publish.receivers
-    routed = any(not isinstance(route, MapRoute) for route in app.amqp.router.routes or ())
-    return not (listened or routed or any(isinstance(row, Call) for row in rows))
+    return nobody_looks(app) and not any(isinstance(row, Call) for row in rows)
 
 
 def _arguments(task: Any, rows: Sequence[Row]) -> Iterator[tuple[str, str]]:

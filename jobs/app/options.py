@@ -117,7 +117,7 @@ def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
         expires_at=expires_at,
         max_retries=_max_retries(task, options),
         retry_for=options.get("retry_for") or jobs_settings().retry_for or None,
-        options=_travelling(options, task_id),
+        options=travelling(options, task_id),
         tags=encode_tags(options.get("tags")),
         reference_type=reference_type,
         reference_id=reference_id,
@@ -145,9 +145,7 @@ def _declared(cls: type) -> dict[str, Any]:
 
 
 def shrunk(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
-    """Options in which `chord` says only that there is one: its body is stored once, with the chord."""
-    if options.get("chord"):
-        options = {**options, "chord": True}
+    """Options of whose later steps `chord` says only that there is one: its body is stored once, with the chord."""
     if options.get("chain"):
         options = {**options, "chain": [_shrunk_step(app, step) for step in options["chain"]]}
     return options
@@ -266,7 +264,8 @@ def _declares(task: Any, name: str) -> bool:
     return False
 
 
-def _travelling(options: dict[str, Any], task_id: Any) -> str | None:
+def travelling(options: dict[str, Any], task_id: Any) -> str | None:
+    """What of its options goes with a job to its worker, as JSON."""
     stamps = options.get("stamped_headers") or ()
     kept = {
         name: value

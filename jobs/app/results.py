@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from celery import states
+from celery.app import app_or_default
 from celery.exceptions import TimeoutError as CeleryTimeout
 from celery.result import AsyncResult, EagerResult, GroupResult, ResultBase, ResultSet, assert_will_not_block
+from vine import Thenable, promise
 
 from .gathering import joined
 
@@ -99,6 +101,42 @@ class ReadTogether(ResultSet):
                 for parent in result._parents() if parents else ():
                     found.update({id(one): one for one in _leaves(parent) if _is_unknown(one)})
         return list(found.values())
+
+
+class JobResult(AsyncResult):
+    """`app.AsyncResult`, whose promise is made when somebody asks for it: a chord makes three results a member."""
+
+    app: Any
+
+    def __init__(
+        self, id: str, backend: Any = None, task_name: str | None = None, app: Any = None, parent: Any = None
+    ) -> None:
+        if id is None:
+            raise ValueError(f"AsyncResult requires valid id, not {type(id)}")
+        self.app = app_or_default(app or self.app)
+        self.id = id
+        self.backend = backend or self.app.backend
+        self.parent = parent
+        self._promise: promise | None = None
+        self._later: tuple[Thenable, ...] = ()
+        self._cache = None
+        self._ignored = False
+
+    @property
+    def on_ready(self) -> promise:
+        if self._promise is None:
+            self._promise = promise(self._on_fulfilled, weak=True)
+            for callback in self._later:
+                self._promise.then(callback)
+        return self._promise
+
+    def then(self, callback: Any, on_error: Any = None, weak: bool = False) -> Any:
+        """Celery's; the barrier of a group is kept for a promise that nobody may ever ask for."""
+        if self._promise is not None or not isinstance(callback, Thenable):
+            return super().then(callback, on_error, weak)
+        self.backend.add_pending_result(self, weak=weak)
+        self._later += (callback,)
+        return callback
 
 
 class JobResultSet(ReadTogether):

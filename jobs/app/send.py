@@ -16,6 +16,7 @@ from ..engine.newjob import NewJob, job_key
 from ..engine.payload import encode
 from ..errors import EagerMode, InvalidJob
 from ..wire import UNTRACKED
+from .alike import copied, remember
 from .current import Again, Current, current
 from .gathering import insert, once, waits_for
 from .options import declared, new_job, seconds, shrunk
@@ -54,12 +55,19 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
 
 def prepared(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> NewJob:
     """The job of a call, after what task, routes and site add to its options. Raises InvalidJob."""
+    if options.get("chord"):
+        options = {**options, "chord": True}  # its body is stored once, with the chord
+    if (job := copied(name, args, kwargs, options)) is not None:
+        return job
+    given = options
     if task is not None:
         options = {**once(f"declared by {task.name}", lambda: declared(task)), **options}
     options = _routed(app, name, args, kwargs, task, options)
     options = shrunk(app, {**options, **_site_limits(app, options)})
-    job = new_job(app, name, args, kwargs, task, _with_family(app, _signalled(name, args, kwargs, options)))
+    options = _with_family(app, _signalled(name, args, kwargs, options))
+    job = new_job(app, name, args, kwargs, task, options)
     _in_canvas(job, options)
+    remember(app, given, options, job)
     return job
 
 

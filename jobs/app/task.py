@@ -21,6 +21,7 @@ from ..policy import Verdict, in_time
 from .current import Current, RunningJob, current
 from .following import following
 from .retrying import asked_wait, check_task, retry_until
+from .signature import JobSignature
 from .wishes import JobDiscarded, JobSnoozed
 
 MOST_CHILDREN = 1000
@@ -62,6 +63,12 @@ class JobTask(DjangoTask):
     def bind(cls, app: Any) -> Any:
         check_task(cls)
         return super().bind(app)
+
+    def signature(self, args: Any = None, *more: Any, **options: Any) -> JobSignature:
+        options.setdefault("app", self.app)
+        return JobSignature(self, args, *more, **options)
+
+    subtask = signature
 
     @property
     def job(self) -> RunningJob | None:

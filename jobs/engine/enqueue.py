@@ -71,11 +71,12 @@ def _insert(link: Rows, jobs: Sequence[NewJob], *, capped: bool = True) -> list[
     if len(jobs) == 1 and jobs[0].is_plain and link.rows("insert", **_row(jobs[0], leads[0])):
         return [jobs[0].id]
     if len(jobs) == 1 and jobs[0].unique_key is None:
-        return _insert_plain(link, jobs, leads)
+        _insert_plain(link, [(jobs[0], leads[0])])
+        return [jobs[0].id]
     with link.transaction():
-        plain = [(job, lead) for job, lead in zip(jobs, leads, strict=True) if job.unique_key is None]
-        for start in range(0, len(plain), CHUNK):
-            _insert_plain(link, *zip(*plain[start : start + CHUNK], strict=True))
+        for start in range(0, len(jobs), CHUNK):
+            chunk = zip(jobs[start : start + CHUNK], leads[start : start + CHUNK], strict=True)
+            _insert_plain(link, [(job, lead) for job, lead in chunk if job.unique_key is None])
         # In the order of their keys: two callers that wait for each other's keys would both be refused.
         held = sorted(
             ((job, lead) for job, lead in zip(jobs, leads, strict=True) if job.unique_key is not None),
@@ -85,13 +86,12 @@ def _insert(link: Rows, jobs: Sequence[NewJob], *, capped: bool = True) -> list[
     return [holders.get(job.id, job.id) for job in jobs]
 
 
-def _insert_plain(link: Rows, jobs: Sequence[NewJob], leads: Sequence[int]) -> list[uuid.UUID]:
+def _insert_plain(link: Rows, jobs: Sequence[tuple[NewJob, int]]) -> None:
     # One statement can't write a row twice.
-    once = {job.id: (job, lead) for job, lead in zip(jobs, leads, strict=True)}
-    written = {row[0] for row in link.rows("insert_all", jobs=as_json(once.values()))}
+    once = {job.id: (job, lead) for job, lead in jobs}
+    written = {row[0] for row in link.rows("insert_all", jobs=as_json(once.values()))} if once else set()
     for id_ in once.keys() - written:
         logger.info("job id is live: the call was joined to it", extra={"job_id": str(id_), "task": once[id_][0].task})
-    return [job.id for job in jobs]
 
 
 def _leads(link: Rows, jobs: Sequence[NewJob], capped: bool) -> list[int]:

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from uuid_utils import uuid7
 
@@ -92,9 +93,12 @@ def job_key(task_id: str | uuid.UUID) -> uuid.UUID:
 
 def as_json(jobs: Iterable[tuple[NewJob, int]]) -> str:
     """Jobs for `insert_all`, each with the µs by which its priority goes before its time."""
-    return json.dumps(
-        [{"lead": lead, **{name: getattr(job, name) for name in _COLUMNS}} for job, lead in jobs], default=str
-    )
+    return json.dumps([{"lead": lead, **_named(job)} for job, lead in jobs], default=str)
+
+
+def _named(job: NewJob) -> dict[str, Any]:
+    """The columns of a job that are not NULL."""
+    return {name: value for name in _COLUMNS if (value := getattr(job, name)) is not None}
 
 
 def priority_number(value: int | str | None) -> int:
