@@ -171,6 +171,14 @@ def reset_connections(scene: Scene) -> Struck:
     yield edge.name, 0
 
 
+def sever_connections(scene: Scene) -> Struck:
+    """The server takes them for alive, with the transactions that are open on them."""
+    edge = scene.edge([*scene.site.database, *scene.site.broker])
+    edge.sever()
+    yield f"{edge.name}, the server hears of it later", scene.dice.uniform(2, TIMEOUT + 3)
+    edge.farewell()
+
+
 def slow_down(scene: Scene) -> Struck:
     edge, seconds = scene.edge([*scene.site.database, *scene.site.broker]), scene.dice.uniform(0.02, 0.3)
     edge.delay(seconds)
@@ -225,6 +233,7 @@ FAULTS: dict[Callable[[Scene], Struck], int] = {
     hold_database: 7,
     hold_broker: 5,
     reset_connections: 5,
+    sever_connections: 5,
     slow_down: 3,
     duplicate_messages: 4,
     stale_messages: 4,
