@@ -41,6 +41,9 @@ DEFAULTS = {
     "broker_connection_retry_on_startup": True,
     "broker_connection_max_retries": None,
     "broker_pool_limit": None,
+    # RabbitMQ may take a lost connection for alive: it would refuse an exclusive mailbox to the next one, which ends
+    # the worker.
+    "control_queue_exclusive": False,
 }
 REDIS_OPTIONS = {
     # The database holds the truth, so a message needs no acknowledgement: one BRPOP instead of three round trips.

@@ -1,24 +1,20 @@
 """The faults, each a generator: it strikes, says what it did and for how many seconds, and heals when it goes on."""
 
 import os
-import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 import psycopg
 import redis
 
 from jobs.engine.failpoints import arm
 
-from .messages import Messages
+from .network import hold_broker, hold_database, reset_connections, sever_connections, slow_down
 from .observer import Observer
-from .processes import Process
-from .proxy import Edge
-from .site import TIMEOUT, Site
+from .scene import Scene, Struck
+from .site import TIMEOUT
 
-Struck = Iterator[tuple[str, float]]
 CELLS = (
     *((f"K{n}", action) for n in (1, 2, 4, 5, 6, 7) for action in ("kill", "raise", "cutdb")),
     *(("K3", action) for action in ("kill", "killpg", "cutdb")),  # what it raises is the task's own failure
@@ -32,22 +28,6 @@ CELLS = (
     *((place, "kill") for place in ("K8", "K10")),
 )
 """(place, action) of the failpoints that the soak arms."""
-
-
-@dataclass
-class Scene:
-    """What the faults strike."""
-
-    site: Site
-    observer: Observer
-    messages: Messages
-    dice: random.Random
-
-    def one(self, processes: list[Process]) -> Process:
-        return self.dice.choice([process for process in processes if process.runs] or processes)
-
-    def edge(self, edges: list[Edge]) -> Edge:
-        return self.dice.choice(edges)
 
 
 def kill_worker(scene: Scene) -> Struck:
@@ -148,36 +128,6 @@ def lock_rows(scene: Scene) -> Struck:
         holder.ask("COMMIT")
 
 
-def hold_database(scene: Scene) -> Struck:
-    yield from _hold(scene, scene.site.database)
-
-
-def hold_broker(scene: Scene) -> Struck:
-    yield from _hold(scene, scene.site.broker)
-
-
-def _hold(scene: Scene, edges: list[Edge]) -> Struck:
-    edge, cut = scene.edge(edges), scene.dice.random() < 0.5
-    edge.hold()
-    yield f"{edge.name}, then {'reset' if cut else 'late delivery'}", scene.dice.uniform(1, TIMEOUT + 3)
-    if cut:
-        edge.reset()
-    edge.release()
-
-
-def reset_connections(scene: Scene) -> Struck:
-    edge = scene.edge([*scene.site.database, *scene.site.broker])
-    edge.reset()
-    yield edge.name, 0
-
-
-def slow_down(scene: Scene) -> Struck:
-    edge, seconds = scene.edge([*scene.site.database, *scene.site.broker]), scene.dice.uniform(0.02, 0.3)
-    edge.delay(seconds)
-    yield f"{edge.name} by {seconds:.2f} s", scene.dice.uniform(2, 5)
-    edge.delay(0)
-
-
 def duplicate_messages(scene: Scene) -> Struck:
     leases = scene.observer.leases()
     yield f"{scene.messages.send_again(leases * 3)} leases that are under way", 0
@@ -225,6 +175,7 @@ FAULTS: dict[Callable[[Scene], Struck], int] = {
     hold_database: 7,
     hold_broker: 5,
     reset_connections: 5,
+    sever_connections: 5,
     slow_down: 3,
     duplicate_messages: 4,
     stale_messages: 4,

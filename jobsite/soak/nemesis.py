@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from .faults import FAULTS, Scene, Struck, failpoint, name_of, restart_database
+from .faults import FAULTS, failpoint, name_of, restart_database
 from .observer import WINDOW
+from .scene import Scene, Struck
 
 AT_ONCE = 3
 CALM = 40.0

@@ -22,8 +22,11 @@ class Edge:
         self._connect = connect
         self._passes = asyncio.Event()
         self._passes.set()
+        self._tells = asyncio.Event()
+        self._tells.set()
         self._latency = 0.0
         self._open: set[asyncio.StreamWriter] = set()
+        self._callers: set[asyncio.StreamWriter] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def hold(self) -> None:
@@ -42,12 +45,28 @@ class Edge:
         """Break every connection; new ones are accepted."""
         self._call(self._reset)
 
+    def sever(self) -> None:
+        """Break every connection on its caller's side alone: until `farewell` the server takes it for alive."""
+        self._call(self._sever)
+
+    def farewell(self) -> None:
+        """The server hears of the connections that were severed."""
+        self._call(self._tells.set)
+
     def _call(self, function: Callable[[], None]) -> None:
         assert self._loop is not None, "the proxy has not started"
         self._loop.call_soon_threadsafe(function)
 
+    def _sever(self) -> None:
+        self._tells.clear()
+        self._break(self._callers)
+
     def _reset(self) -> None:
-        for writer in list(self._open):
+        self._tells.set()
+        self._break(self._open)
+
+    def _break(self, writers: set[asyncio.StreamWriter]) -> None:
+        for writer in list(writers):
             if (connection := writer.get_extra_info("socket")) is not None:
                 with suppress(OSError):
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
@@ -60,6 +79,7 @@ class Edge:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
+        self._callers.add(writer)
         try:
             await self._passes.wait()
             there = await self._connect()
@@ -73,6 +93,7 @@ class Edge:
             pass
         finally:
             self._close(writer)
+            await self._tells.wait()
             self._close(there[1])
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -88,6 +109,7 @@ class Edge:
 
     def _close(self, writer: asyncio.StreamWriter) -> None:
         self._open.discard(writer)
+        self._callers.discard(writer)
         writer.close()
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from . import ledger
 from .checker import violations
 from .evidence import Violation
-from .faults import Scene
 from .messages import Messages
 from .nemesis import CALM, QUIET_BEFORE, Nemesis
 from .observer import Observer, rate, recovery
+from .scene import Scene
 from .site import QUICK, Site, check_broker
 
 TICK = 0.1

@@ -119,6 +119,7 @@ class Site:
         for edge in (*self.database, *self.broker):
             edge.delay(0)
             edge.release()
+            edge.farewell()
         for armed in self.failpoints.glob("*[0-9]"):
             armed.unlink(missing_ok=True)
 

@@ -1,6 +1,8 @@
 """The same fleet over RabbitMQ."""
 
+import asyncio
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import kombu
 import pytest
@@ -8,8 +10,9 @@ from django.db import transaction
 
 from jobs.models import Attempt, Job, Lease
 from jobs.wire import ANY_QUEUE
+from jobsite.soak.proxy import Edge, Proxy
 from tests.support.fleet import Fleet
-from tests.support.tasks import mark
+from tests.support.tasks import mark, noop
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.rabbitmq
@@ -37,3 +40,25 @@ def test_jobs_run_once_each_over_rabbitmq(rabbit_fleet: Fleet, tmp_path: Path) -
     assert len(runs) == len(set(runs)) == JOBS
     assert Attempt.objects.count() == JOBS
     wait_until(lambda: not Lease.objects.exists())
+
+
+def test_a_worker_outlives_connections_that_the_broker_still_takes_for_alive(
+    rabbit_fleet: Fleet, rabbitmq_url: str
+) -> None:
+    rabbit = urlsplit(rabbitmq_url)
+    edge = Edge("worker–broker", lambda: asyncio.open_connection(rabbit.hostname, rabbit.port or 5672))
+    Proxy([edge]).start()
+    user = rabbit.netloc.rpartition("@")[0]
+    rabbit_fleet.dispatcher()
+    rabbit_fleet.environment["BROKER_URL"] = urlunsplit(rabbit._replace(netloc=f"{user}@127.0.0.1:{edge.port}"))
+    worker = rabbit_fleet.worker()
+    log = Path(rabbit_fleet.log("worker"))
+    for times in (1, 2):
+        edge.sever()
+        wait_until(
+            lambda times=times: log.read_text().count("Connected to amqp") > times or rabbit_fleet.gone(worker),
+            what="a new connection",
+        )
+        done = noop.delay()
+        wait_until(lambda done=done: done.status == "SUCCESS" or rabbit_fleet.gone(worker), within=30, what="a job")
+    edge.farewell()

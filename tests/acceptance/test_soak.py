@@ -29,8 +29,8 @@ def test_a_short_soak_holds_and_says_what_it_did() -> None:
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert said["violations"] == []
-    assert said["committed"] >= 500
-    assert said["starts"] >= said["ended"] >= said["committed"]
+    # What joins another's key, or follows from a failure, is called and not run.
+    assert min(said["committed"], said["starts"], said["ended"]) >= 500
     assert sum(said["faults"].values()) == 3
     assert "no more faults" in done.stderr
 

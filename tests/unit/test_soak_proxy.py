@@ -85,6 +85,25 @@ def test_a_reset_breaks_what_is_open_and_nothing_after_it(edge: Edge, client: so
         assert say(fresh, b"again") == b"again"
 
 
+def test_a_severed_connection_ends_for_its_caller_and_for_the_server_only_later(edge: Edge) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        edge._connect = lambda: asyncio.open_connection(sock=there)
+        with socket.create_connection(("127.0.0.1", edge.port), timeout=10) as client:
+            client.sendall(b"hello")
+            here.settimeout(10)
+            assert here.recv(1024) == b"hello"
+            edge.sever()
+            with pytest.raises(ConnectionResetError):
+                client.recv(1024)
+            here.settimeout(PATIENCE)
+            with pytest.raises(TimeoutError):
+                here.recv(1024)
+            edge.farewell()
+            here.settimeout(10)
+            assert here.recv(1024) == b""
+
+
 def test_a_slow_edge_takes_its_time_each_way(edge: Edge, client: socket.socket) -> None:
     edge.delay(0.2)
     began = time.monotonic()
