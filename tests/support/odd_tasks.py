@@ -180,3 +180,8 @@ def replaces_or_retries(self):
         raise self.replace(double.s(1).set(queeue="x"))
     except ValueError as refused:
         raise self.retry(countdown=30) from refused
+
+
+@shared_task(bind=True)
+def calls_itself(self):
+    self.apply_async(task_id=self.request.id)
