@@ -11,6 +11,7 @@ from typing import Any
 from asgiref.sync import async_to_sync
 from celery import Celery, signals
 from celery._state import _task_stack
+from celery.utils.text import str_to_list
 
 from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, UNTRACKED
@@ -198,9 +199,8 @@ def _prepare_worker(sender: str, instance: Any, conf: Any, options: dict, **_: A
     if isinstance(instance.app, JobsCelery):
         from .steward import Steward  # models are ready only now
 
-        instance.served_queues = options.get("queues") or None
-        if isinstance(instance.served_queues, str):
-            instance.served_queues = instance.served_queues.split(",")
+        # A list from the command line; in code, Celery takes a text with commas too.
+        instance.served_queues = str_to_list(options.get("queues")) or None
         instance.app.steps["worker"].add(Steward)
         if str(conf.broker_url or conf.broker_read_url or "").startswith("redis"):
             conf.worker_disable_prefetch = True
