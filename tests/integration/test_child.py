@@ -1,28 +1,32 @@
 """A lease in a thread of a worker: whatever becomes of it, the answer says it."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from celery import current_app
 from django.db import connection
+from django.db.backends.signals import connection_created
 
 from jobs.app import child
 from jobs.engine.link import Link
 from jobs.engine.slots import Slots
 from tests.support.engine import lease, new_job, row
 from tests.support.rows import make_worker
+from tests.support.tasks import noop
 
 
 @pytest.fixture
-def slots(monkeypatch) -> Slots:
+def slots(monkeypatch) -> Iterator[Slots]:
     """Shared with the threads of this process, as a worker does it."""
     for name in ("_shared", "_threads"):
         monkeypatch.setattr(child, name, {})
     monkeypatch.setattr(child, "_here", threading.local())
     slots = Slots(4)
     child.share(current_app._get_current_object(), "worker@test", slots, 0)
-    return slots
+    yield slots
+    connection_created.disconnect(dispatch_uid="jobs.tidy")  # a worker's child listens for good
 
 
 def carried(*tokens) -> list:
@@ -39,7 +43,7 @@ def carried(*tokens) -> list:
 
 
 def test_a_lease_that_cannot_be_read_is_answered_with_the_reason_and_harms_no_other(link: Link, slots, caplog) -> None:
-    broken, sound = new_job(), new_job()
+    broken, sound = new_job(task=noop.name), new_job(task=noop.name)
     tokens = [lease(link, [broken]), lease(link, [sound])]
     with connection.cursor() as cursor:
         cursor.execute("UPDATE jobs_lease SET payload = '{' WHERE token = %s", [tokens[0]])

@@ -118,7 +118,8 @@ def test_outcomes_survive_a_lost_connection(link: Link, place: Place) -> None:
     place.link.rows("alive")
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'jobs tests rec%'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'jobs tests rec%' AND datname = current_database()"
         )
     record(place, token, outcome(jobs[0], next_jobs=[NewJob(task="next")]), outcome(jobs[1]))
     assert states(*jobs) == ["completed", "completed"]
