@@ -8,12 +8,12 @@ from inspect import iscoroutinefunction
 from typing import Any
 
 from celery import Celery, signals
+from celery.utils.text import str_to_list
 
 from ..errors import InvalidJob
 from ..wire import ANY_QUEUE, CARRIER, ERRBACKS, UNTRACKED
 from .conf import RememberedSettings
 from .coroutines import synchronous
-from .current import current
 from .wishes import JobDiscarded, JobSnoozed
 
 __all__ = ["JobDiscarded", "JobSnoozed", "JobsCelery"]
@@ -178,9 +178,8 @@ def _prepare_worker(sender: str, instance: Any, conf: Any, options: dict, **_: A
     if isinstance(instance.app, JobsCelery):
         from .steward import Steward  # models are ready only now
 
-        instance.served_queues = options.get("queues") or None
-        if isinstance(instance.served_queues, str):
-            instance.served_queues = instance.served_queues.split(",")
+        # A list from the command line; in code, Celery takes a text with commas too.
+        instance.served_queues = str_to_list(options.get("queues")) or None
         instance.app.steps["worker"].add(Steward)
         if str(conf.broker_url or conf.broker_read_url or "").startswith("redis"):
             conf.worker_disable_prefetch = True

@@ -48,6 +48,7 @@ def test_every_pool_runs_jobs_refuses_forged_messages_and_ends_in_good_order(
         ("jobs.run", [1, "no token"]),
         (leave.name, [str(tmp_path), "forged"]),
         ("not.a.task", [1]),
+        (None, {"task": "not.a.task.either"}),
         (None, {"nothing": "of Celery's"}),
         (None, {"task": untracked.name, "id": "forged", "kwargs": 3}),
     )
@@ -57,10 +58,11 @@ def test_every_pool_runs_jobs_refuses_forged_messages_and_ends_in_good_order(
     with pytest.raises(ValueError, match="no luck"):
         broken.get(timeout=30)
     refused = AuditEntry.objects.filter(action="refuse_message")
-    wait_until(lambda: refused.count() == 6, what="refused messages on record")
+    wait_until(lambda: refused.count() == 7, what="refused messages on record")
     unknown = AuditEntry.objects.get(resource_id="not.a.task")
     assert unknown.detail == {"detail": "no task of this name is registered here"}
-    no_task, invalid = refused.filter(resource_id="(no task)").order_by("id")
+    without_an_id, no_task, invalid = refused.filter(resource_id="(no task)").order_by("id")
+    assert without_an_id.detail == unknown.detail
     assert no_task.detail["detail"].startswith("not a task's message: b'{")
     assert invalid.detail == {"detail": "an invalid message: Task keyword arguments must be a mapping"}
     assert not (tmp_path / "forged").exists()

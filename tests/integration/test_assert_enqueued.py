@@ -59,3 +59,10 @@ def test_the_message_tells_of_what_waits_for_the_commit() -> None:
     shop.send.delay_on_commit("o1")
     with pytest.raises(AssertionError, match=r"wait for the test's commit: 1\. run_jobs\(\) calls them"):
         assert_enqueued(shop.send)
+
+
+def test_the_message_stays_short_however_much_was_enqueued() -> None:
+    shop.send.enqueue_many([[f"o{n}"] for n in range(30)])
+    with pytest.raises(AssertionError, match=r"\n  … and 10 more\n") as raised:
+        assert_enqueued(shop.broken)
+    assert str(raised.value).count("shop.send(") == 20

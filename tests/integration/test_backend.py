@@ -154,3 +154,28 @@ def test_a_group_joins_its_results(link: Link) -> None:
     for result in results:
         run_result(link, result)
     assert results.get(timeout=2) == [1, 2, 3]
+
+
+def test_the_states_of_a_message_that_is_no_job_are_kept_beside_the_jobs(link: Link) -> None:
+    """Of a task declared track=False, which its worker runs by Celery's own rules."""
+    backend = current_app.backend
+    backend.mark_as_retry("not-a-job", ValueError("later"))
+    assert TaskResult.objects.get(task_id="not-a-job").status == "RETRY"
+    backend.mark_as_revoked("not-a-job", "no more", request=None)
+    assert TaskResult.objects.get(task_id="not-a-job").status == "REVOKED"
+    backend.forget("not-a-job")
+    assert not TaskResult.objects.exists()
+
+
+def test_a_stray_mark_under_a_jobs_id_says_nothing_about_the_job(link: Link) -> None:
+    job_id = make_job(state="running")
+    current_app.backend.mark_as_retry(str(job_id), ValueError("later"))
+    current_app.backend.mark_as_revoked(str(job_id), "no more")
+    assert (Job.objects.get().state, TaskResult.objects.exists()) == ("running", False)
+
+
+def test_who_waits_may_do_something_meanwhile(link: Link) -> None:
+    asked: list[int] = []
+    with pytest.raises(CeleryTimeout):
+        AsyncResult(str(make_job())).get(timeout=0.05, on_interval=lambda: asked.append(1))
+    assert asked

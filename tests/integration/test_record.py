@@ -118,7 +118,8 @@ def test_outcomes_survive_a_lost_connection(link: Link, place: Place) -> None:
     place.link.rows("alive")
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'jobs tests rec%'"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE application_name LIKE 'jobs tests rec%' AND datname = current_database()"
         )
     record(place, token, outcome(jobs[0], next_jobs=[NewJob(task="next")]), outcome(jobs[1]))
     assert states(*jobs) == ["completed", "completed"]
@@ -193,3 +194,28 @@ def test_what_a_cut_off_lease_left_is_not_written_under_the_next_one(link: Link,
 @pytest.mark.parametrize("name", ["finish", "progress", "start", "give_back"])
 def test_every_statement_of_a_worker_is_fenced_by_its_lease(name: str) -> None:
     assert "lease = %(token)s" in statement(name)
+
+
+def test_an_outcome_that_cannot_be_written_is_tried_again_until_it_can(link: Link, place: Place, caplog) -> None:
+    """The thread outlives what nobody foresaw: the outcomes after it are written too."""
+    job = new_job()
+    place.recorder.open(won(link, [job]))
+    broken = outcome(job, result=object())
+    place.recorder.add(broken)
+    wait_until(lambda: "outcomes could not be written yet: trying again" in caplog.text, what="a failure that is told")
+    assert not row(job).finished_at
+    broken.result = "1"
+    wait_until(lambda: states(job) == ["completed"], what="the outcome on record")
+    place.recorder.close()
+
+
+def test_progress_that_cannot_be_written_costs_the_job_nothing(link: Link, place: Place, caplog) -> None:
+    job = new_job()
+    done = outcome(job)
+    place.recorder.open(won(link, [job]))
+    place.recorder.begin(job, done.started_at, shown=True)
+    place.recorder.report("{")
+    assert "progress was not written" in caplog.text
+    place.recorder.add(done)
+    place.recorder.close()
+    assert (states(job), row(job).progress) == (["completed"], None)

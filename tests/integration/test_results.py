@@ -166,3 +166,11 @@ def test_a_job_that_called_none_has_no_children(link: Link) -> None:
     result = double.delay(1)
     run_result(link, result)
     assert (result.children, row(job_key(result.id)).children) == ([], None)
+
+
+def test_results_of_any_jobs_are_read_in_one_query(link: Link, django_assert_num_queries) -> None:
+    kept = [double.delay(n) for n in range(5)]
+    drain(link)
+    together = current_app.ResultSet([AsyncResult(result.id) for result in kept])
+    with django_assert_num_queries(1):
+        assert together.join(timeout=1) == [0, 2, 4, 6, 8]

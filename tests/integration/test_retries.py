@@ -1,14 +1,17 @@
 """Retries: the platform's, Celery's and the task's own."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from django.contrib.auth.models import User
 
 from jobs.engine.link import Link
-from jobs.models import Attempt
+from jobs.models import Attempt, Job
 from tests.support.engine import later, run_result
 from tests.support.odd_tasks import (
     again,
     boom,
+    calls_itself,
     choosy,
     in_a_transaction,
     patient,
@@ -60,3 +63,22 @@ def test_a_retry_at_no_time_that_there_is_ends_as_a_dead_letter_that_says_so(lin
 def test_a_retry_inside_a_transaction_survives_its_rollback(link: Link) -> None:
     assert run_result(link, in_a_transaction.delay()).state == "retrying"
     assert not User.objects.exists()
+
+
+def test_a_job_that_is_called_under_its_own_id_is_refused(link: Link) -> None:
+    job = run_result(link, calls_itself.delay())
+    assert (job.state, Job.objects.count()) == ("dead_letter", 1)
+    assert "A running job can't be called under its own id: use self.retry() or self.replace()." in job.error
+
+
+def test_a_retry_without_a_reason_that_comes_too_late_is_celerys_own_error(link: Link) -> None:
+    job = run_result(link, again.apply_async((1,), {"countdown": 600}, retry_for=60))
+    assert job.state == "dead_letter"
+    assert job.error.startswith("MaxRetriesExceededError: Can't retry tests.support.odd_tasks.again")
+
+
+def test_a_retry_may_name_its_moment(link: Link) -> None:
+    moment = datetime.now(UTC) + timedelta(minutes=10)
+    job = run_result(link, again.apply_async((1,), {"eta": moment}))
+    assert (job.state, job.retries) == ("retrying", 1)
+    assert abs((job.run_at - moment).total_seconds()) < 5

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from celery import chain, current_app
 from django.contrib.auth.models import User
+from django.core import mail
 from django.db import connection, transaction
 from django.test import TestCase
 
@@ -297,3 +298,12 @@ def test_no_broker_is_asked(monkeypatch) -> None:
     run_jobs()
     assert opened_connections == []
     assert jobs_settings().notify, "the wake-up, which asks the database only, was on"
+
+
+def test_time_stands_where_no_test_runs(monkeypatch) -> None:
+    monkeypatch.delattr(mail, "outbox")
+    job_id = new_job(delay=3600)
+    before = row(job_id).run_at
+    with pytest.raises(JobsError, match="under a test runner only"):
+        time_travel(hours=1)
+    assert row(job_id).run_at == before

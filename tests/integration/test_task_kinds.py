@@ -1,7 +1,9 @@
 """Tasks of other kinds than a decorated function, and tasks that no worker runs."""
 
+import asyncio
+
 import pytest
-from celery import Task, current_app
+from celery import Task, current_app, shared_task
 
 from jobs.engine.link import Link
 from jobs.models import Job
@@ -68,3 +70,13 @@ def test_the_carrier_is_nobodys_task() -> None:
 def test_what_follows_from_a_task_applied_by_hand_is_a_job_at_once(link: Link) -> None:
     reads_users.apply(link=echo.s("after"))
     assert [(job.task, job.state) for job in Job.objects.all()] == [(echo.name, "pending")]
+
+
+@shared_task
+async def cancels_itself():
+    raise asyncio.CancelledError
+
+
+def test_a_coroutine_that_cancels_itself_has_failed(link: Link) -> None:
+    job = run_result(link, cancels_itself.delay())
+    assert (job.state, job.error) == ("dead_letter", "CancelledError")

@@ -185,3 +185,8 @@ def replaces_or_retries(self):
 @shared_task
 def errback_of_error(request, error, traceback):
     SEEN.append((request.id, type(error).__name__, str(error)))
+
+
+@shared_task(bind=True)
+def calls_itself(self):
+    self.apply_async(task_id=self.request.id)

@@ -54,6 +54,8 @@ def test_all_problems_are_named_at_once(settings) -> None:
         ("aging", 10**10),
         ("carrier_max", 0),
         ("poison_after", 0),
+        ("completed_days", -1),
+        ("dead_letter_cap", 10**7),
         ("retry_delay", -1),
         ("retry_delay", float("nan")),
         ("retry_backoff", 0.9),
