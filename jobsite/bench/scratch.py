@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import kombu
 import psycopg
+from celery import current_app
 from psycopg import sql
 
 from ..embedded import BASE_DIR, EngineError
@@ -118,7 +119,7 @@ def _drop(server: psycopg.Connection, name: str) -> None:
 
 def _forget(broker_url: str, queues: list[str]) -> None:
     """Remove these queues with all that is in them. Raises Refused if the broker does not answer."""
-    with kombu.Connection(broker_url, connect_timeout=5) as connection:
+    with current_app.connection_for_write(broker_url, connect_timeout=5) as connection:
         try:
             connection.ensure_connection(max_retries=1, interval_start=0.2, timeout=10)
             for queue in queues:
