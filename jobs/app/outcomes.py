@@ -57,7 +57,7 @@ def followed(running: Current, outcome: Outcome) -> Outcome:
 
 def in_canvas(running: Current, outcome: Outcome) -> Outcome:
     """What others have to know of a job's end: the chord that it counts in, the jobs that it called."""
-    outcome.in_chord = bool(running.run.options.get("chord"))
+    outcome.in_chord = running.run.in_chord
     if outcome.state in FINAL:
         outcome.children = described_children(running)
     return outcome

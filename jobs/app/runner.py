@@ -8,54 +8,23 @@ from typing import Any
 from billiard.common import terminate_handler_fired
 from celery import Celery, states
 from celery.app.task import Context
-from celery.app.trace import TraceInfo, build_tracer
-from celery.exceptions import MaxRetriesExceededError, Retry
+from celery.app.trace import build_tracer
+from celery.exceptions import MaxRetriesExceededError
 
 from ..engine.execute import Place, Run
 from ..policy import Outcome, in_time
 from ..states import State
-from .commit import is_moot
-from .current import Current, current, enter, leave
+from .current import Current, enter, leave
 from .events import TaskEvents
 from .failing import chord_error_of, chord_failure
 from .interrupts import JobCancelled, interruptible, is_cancelled
 from .outcomes import failed, failure, in_canvas, outcome_of, stopped, unknown_task
 from .request import request_of
-from .retrying import retry_until, verdict
+from .retrying import retry_until
 from .tidy import Surroundings, tidy_connections
+from .trace import JobTraceInfo
 
 logger = logging.getLogger("jobs")
-
-
-class JobTraceInfo(TraceInfo):
-    """Celery's reaction to an exception, after the platform's retry policy was asked."""
-
-    state: str
-    retval: Any
-
-    def handle_error_state(self, task: Any, req: Any, eager: bool = False, call_errbacks: bool = True) -> Any:
-        running = current()
-        if running is not None and is_moot(self, running):
-            return None
-        if running is not None and running.wish is not None:
-            # Caught by the task's own code, which then failed because of it.
-            self.state, self.retval = states.IGNORED, running.wish
-            return self.handle_ignore(task, req)
-        if self.state == states.FAILURE and running is not None and self._is_to_retry(task, running):
-            self.state = states.RETRY
-            self.retval = Retry(f"{type(self.retval).__name__}, will retry", exc=self.retval)
-        return super().handle_error_state(task, req, eager=eager, call_errbacks=call_errbacks)
-
-    def _is_to_retry(self, task: Any, running: Current) -> bool:
-        if running.again is not None:
-            return True
-        if self.retval is running.gave_up or isinstance(self.retval, MaxRetriesExceededError):
-            return False
-        running.verdict = verdict(task, running.run, self.retval, now=running.now())
-        if running.verdict.delay is None:
-            return False
-        running.policy_retry = self.retval
-        return True
 
 
 class Runner:

@@ -47,6 +47,7 @@ class Run:
     retry_until: str | None = None
     tags: dict[str, str] | None = None
     reference: tuple[str, str] | None = None
+    in_chord: bool = False
 
     @property
     def time_limit(self) -> float | None:
@@ -176,7 +177,7 @@ def held(link: Link, token: UUID, job_id: UUID) -> Run | None:
     id_, task, options, attempt, retries, max_retries, priority, queue, started_at, until = rows[0]
     given = loads(options) if options else None
     retry_until = until.isoformat() if until else None
-    job = [id_, task, [], {}, given, attempt, retries, max_retries, priority, None, retry_until, None, None, None]
+    job = [id_, task, [], {}, given, attempt, retries, max_retries, priority, None, retry_until]
     return _as_run(job, queue, token, started_at, alone=True)
 
 
@@ -214,7 +215,8 @@ def _unreadable(run: Run) -> Outcome:
 
 def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: bool) -> Run:
     id_, task, args, kwargs, options, attempt, retries, max_retries, priority, expires_at, *more = job
-    retry_until, tags, reference_type, reference_id = more or (None, None, None, None)
+    # A dispatcher of another version may say less.
+    retry_until, tags, reference_type, reference_id, in_chord = (*more, None, None, None, None, None)[:5]
     return Run(
         UUID(id_),
         task,
@@ -233,4 +235,5 @@ def _as_run(job: list, queue: str, token: UUID, started_at: datetime, *, alone: 
         retry_until,
         tags,
         (reference_type, reference_id) if reference_type and reference_id else None,
+        bool(in_chord),
     )

@@ -8,14 +8,15 @@ WITH plan AS MATERIALIZED (
       FROM plan
      WHERE job.id = plan.id AND job.state = 'pending'
     RETURNING plan.token, plan.place, job.id, job.task, job.args, job.kwargs, job.options, job.attempt, job.retries, job.max_retries,
-              job.priority, job.expires_at, job.retry_until, job.tags, job.reference_type, job.reference_id,
+              job.priority, job.expires_at, job.retry_until, job.tags, job.reference_type, job.reference_id, job.chord,
               octet_length(job.args) + octet_length(job.kwargs) + coalesce(octet_length(job.options), 0) <= 65536 AS short
 )
 INSERT INTO jobs_lease (token, queue, routing_key, job_ids, payload, sent_at)
 SELECT token, %(queue)s, %(routing_key)s, array_agg(id ORDER BY place),
        json_agg(json_build_array(id, task, CASE WHEN short THEN args::json END, CASE WHEN short THEN kwargs::json END,
                                  CASE WHEN short THEN options::json END, attempt, retries, max_retries, priority,
-                                 expires_at, retry_until, tags, reference_type, reference_id) ORDER BY place)::text,
+                                 expires_at, retry_until, tags, reference_type, reference_id, chord IS NOT NULL)
+                ORDER BY place)::text,
        clock_timestamp()
   FROM moved GROUP BY token ORDER BY min(place)
 RETURNING token
