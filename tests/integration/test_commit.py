@@ -238,7 +238,7 @@ def test_an_asynchronous_task_cannot_be_atomic() -> None:
         pass
 
     with pytest.raises(InvalidJob, match="is async, so it can't be atomic=True"):
-        app.task(name="tests.never", atomic=True)(coroutine)._get_current_object()
+        app.task(name="tests.never", atomic=True, shared=False)(coroutine)._get_current_object()
 
 
 def test_a_write_to_another_database_in_the_block_is_warned_of(link: Link, settings) -> None:

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from jobs.app import JobsCelery
-from jobs.engine import dispatch
+from jobs.engine import lead
 from jobs.engine.broker import Broker
 from jobs.engine.dispatch import Dispatcher
 from jobs.engine.link import Link
@@ -31,7 +31,7 @@ def running(link: Link, valkey: Valkey) -> Iterator[Dispatcher]:
     """A dispatcher that works in a thread of its own."""
     broker = Broker(JobsCelery("own", broker=valkey.url, set_as_current=False))
     made, stop = dispatcher(link, broker, poll_interval=0.01), threading.Event()
-    thread = threading.Thread(target=dispatch.run, args=(made, lambda: None, stop.is_set, lambda: 60.0))
+    thread = threading.Thread(target=lead.run, args=(made, lambda: None, stop.is_set, lambda: 60.0))
     thread.start()
     yield made
     stop.set()
