@@ -65,7 +65,7 @@ class JobsSettings:
     """Seconds after which a lease that no worker has won is taken back."""
     carrier_seconds: float = 0.05
     """Expected work of one broker message, seconds; short jobs share a message up to it."""
-    carrier_max: int = 200
+    carrier_max: int = 400
     """Most jobs of one broker message."""
     carrier_budget: float = 1.0
     """Seconds after which a worker process gives back the jobs of its message that have not started."""

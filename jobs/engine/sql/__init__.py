@@ -8,5 +8,6 @@ HERE = Path(__file__).parent
 
 @cache
 def statement(name: str) -> str:
-    """The text of `<name>.sql`, with psycopg's named placeholders."""
-    return (HERE / f"{name}.sql").read_text()
+    """The text of `<name>.sql`, with psycopg's named placeholders, but for comments: they would be sent and parsed."""
+    lines = (HERE / f"{name}.sql").read_text().splitlines()
+    return "".join(f"{line}\n" for line in lines if not line.lstrip().startswith("--"))

@@ -67,7 +67,7 @@ def pending_jobs_of_the_queue_are_ranked_and_no_others(link: Link) -> None:
 
 def a_walk_goes_on_behind_its_last_place_and_ends(link: Link) -> None:
     for rank in (1, 2, 3):
-        make_job(rank=rank)
+        make_job(id=UUID(int=9 - rank), rank=rank)
     rank, id_, *_ = reranked(link, limit=2)
     assert rank == 2
     assert reranked(link, rank=rank, id=id_)[2:] == (1, 0)
