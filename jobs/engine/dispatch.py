@@ -1,6 +1,7 @@
 """Room 2: lease ready jobs in rank order and hand a bounded window of leases to the broker."""
 
 import logging
+import time
 import zlib
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from .window import Window, read_window
 logger = logging.getLogger("jobs")
 
 LOCK_FAMILY = 0x6A6F6273  # "jobs"
+LENGTH_AGE = 0.25
+"""Seconds for which the length of a broker queue is taken as known."""
 FULL = 10**9
 """Messages that wait in a queue that the broker refuses: no room for another."""
 
@@ -42,6 +45,8 @@ class Dispatcher:
         self.leads = False
         self._unsent: deque[tuple[str, UUID]] = deque()
         self.floors = Floors()
+        self.length_age = LENGTH_AGE
+        self._lengths: dict[str, tuple[float, int]] = {}
         self._order: list[str] = []
         self._turn = 0
         self._resend_all = False
@@ -113,6 +118,14 @@ class Dispatcher:
         return sent
 
     def _waiting(self, routing_key: str) -> int:
+        """Messages in the broker, as they were lately; those of unfinished leases are counted in the window anyway."""
+        until, length = self._lengths.get(routing_key, (0.0, 0))
+        if time.monotonic() >= until:
+            length = self._length(routing_key)
+            self._lengths[routing_key] = time.monotonic() + self.length_age, length
+        return length
+
+    def _length(self, routing_key: str) -> int:
         try:
             return self.broker.length(routing_key)
         except QueueRefused:

@@ -169,7 +169,7 @@ def empty(broker: Broker) -> None:
 def dispatcher(link: Link, broker: Broker, *queues: str, **settings) -> Dispatcher:
     made = Dispatcher(link, broker, replace(jobs_settings(), **settings), queues=queues)
     made.durations._seconds["short"] = 0.001
-    made.floors = Floors(share=math.inf)  # looks at everything, every time
+    made.floors, made.length_age = Floors(share=math.inf), 0.0  # looks at everything, every time
     assert made.lead()
     return made
 
