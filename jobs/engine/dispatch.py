@@ -46,7 +46,7 @@ class Dispatcher:
         self._unsent: deque[tuple[str, UUID]] = deque()
         self.floors = Floors()
         self.length_age = LENGTH_AGE
-        self._lengths: dict[str, tuple[float, int]] = {}
+        self._excesses: dict[str, tuple[float, int]] = {}
         self._order: list[str] = []
         self._turn = 0
         self._resend_all = False
@@ -110,20 +110,21 @@ class Dispatcher:
         for routing_key in window.keys_for(queue):
             room = window.room(routing_key, 0)
             if room > 0:
-                room = window.room(routing_key, self._waiting(routing_key))
+                leases = window.leases.get(routing_key, 0)
+                room = window.room(routing_key, leases + self._excess(routing_key, leases))
             if room > 0:
                 carriers = self._claim(queue, routing_key, room)
                 window.leases[routing_key] = window.leases.get(routing_key, 0) + len(carriers)
                 sent += sum(len(carrier) for carrier in carriers)
         return sent
 
-    def _waiting(self, routing_key: str) -> int:
-        """Messages in the broker, as they were lately; those of unfinished leases are counted in the window anyway."""
-        until, length = self._lengths.get(routing_key, (0.0, 0))
+    def _excess(self, routing_key: str, leases: int) -> int:
+        """Messages in the broker beyond the unfinished leases, stale or forged ones, as it was lately."""
+        until, excess = self._excesses.get(routing_key, (0.0, 0))
         if time.monotonic() >= until:
-            length = self._length(routing_key)
-            self._lengths[routing_key] = time.monotonic() + self.length_age, length
-        return length
+            excess = max(0, self._length(routing_key) - leases)
+            self._excesses[routing_key] = time.monotonic() + self.length_age, excess
+        return excess
 
     def _length(self, routing_key: str) -> int:
         try:
