@@ -60,5 +60,6 @@ def test_a_worker_outlives_connections_that_the_broker_still_takes_for_alive(
             what="a new connection",
         )
         done = noop.delay()
-        wait_until(lambda done=done: done.status == "SUCCESS" or rabbit_fleet.gone(worker), within=30, what="a job")
+        # A consumer that is gone takes its prefetch of messages with it, and each lease has to run out.
+        wait_until(lambda done=done: done.status == "SUCCESS" or rabbit_fleet.gone(worker), within=90, what="a job")
     edge.farewell()

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import psycopg
@@ -19,12 +20,13 @@ MIGRATE = "The jobs' tables are missing or older than this code"
 @pytest.fixture
 def new(transactional_db: None, tmp_path: Path, broker: Valkey) -> Iterator[Fleet]:
     """Processes on a database without any table."""
-    name = f"{database_url().rpartition('/')[2]}_new"
+    given = urlsplit(database_url())
+    name = f"{given.path[1:]}_new"
     with psycopg.connect(database_url(), autocommit=True) as server:
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         processes = Fleet(tmp_path, broker.url)
-        processes.environment["DATABASE_URL"] = f"{database_url()}_new"
+        processes.environment["DATABASE_URL"] = urlunsplit(given._replace(path=f"/{name}"))
         yield processes
         processes.stop()
         server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -76,7 +76,8 @@ class Dispatchers(Stage):
 
     def _claim(self, link: Link, queue: str, share: int, limit: int, taken: list[UUID] | None = None) -> None:
         ids = [found.id for found in front(link, queue, limit=limit)]
-        expected = [id_ for id_ in self._in_rank_order(queue, self.seen) if id_ not in (taken or ())]
+        ready = [] if queue in self.model.paused else self._in_rank_order(queue, self.seen)
+        expected = [id_ for id_ in ready if id_ not in (taken or ())]
         assert ids == expected[:limit], "the front of the queue is the best ranked that nobody holds"
         self._lease(link, queue, ids, share)
 
