@@ -77,7 +77,8 @@ def test_a_death_is_seen_at_once_at_the_defaults_and_costs_the_job_alone(fleet: 
     assert lost.pop(victim) == 1
     assert lost.total() <= 1  # the other process was killed too, perhaps in the middle of a job
     runs = Counter(ledger.read_text().split())
-    assert all(runs[job] == 1 + lost[job] for job in [*first, *others])
+    # The one that was lost may have been killed before its first line, or after its last.
+    assert all(runs[job] in (1, 1 + lost[job]) for job in [*first, *others])
 
 
 def test_a_worker_killed_with_all_its_children_is_seen_when_one_starts_again(fleet: Fleet, tmp_path: Path) -> None:
