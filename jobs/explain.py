@@ -9,7 +9,8 @@ from django.db.models import Count, Q
 from . import queries
 from .engine.control import clock
 from .engine.link import jobs_alias
-from .models import AuditEntry, Chord, Job, Lease, Queue, Worker
+from .models import Chord, Job, Lease, Worker
+from .pauses import pauses_of
 from .reasons import COUNTED, Facts, Reason, reasons
 from .states import FINAL, WAITING, State
 from .wire import ANY_QUEUE
@@ -24,7 +25,7 @@ def facts(job: Job) -> Facts:
     """Of a job that is over, the row alone; of one with a worker, its lease too."""
     more: dict[str, Any] = {}
     if job.state in WAITING:
-        more = {"dispatchers": queries.dispatchers(), **_pause(job.queue), **_workers(job.queue), **_awaited(job)}
+        more = {"dispatchers": queries.dispatchers(), "pauses": pauses_of(job), **_workers(job.queue), **_awaited(job)}
     elif job.state not in FINAL:
         more = _lease(job.lease)
     if job.state == State.PENDING:
@@ -35,19 +36,6 @@ def facts(job: Job) -> Facts:
     return Facts(
         now=clock().astimezone(UTC), state=State(job.state), **{name: getattr(job, name) for name in known}, **more
     )
-
-
-def _pause(queue: str) -> dict[str, Any]:
-    found = Queue.objects.using(jobs_alias()).filter(pk=queue, paused_at__isnull=False).first()
-    if found is None:
-        return {}
-    entries = AuditEntry.objects.using(jobs_alias()).filter(resource_type="queue", resource_id=queue, action="pause")
-    entry = entries.order_by("-id").first()
-    return {
-        "paused_at": found.paused_at,
-        "paused_reason": found.paused_reason,
-        "paused_by": entry.actor if entry else "",
-    }
 
 
 def _workers(queue: str) -> dict[str, int]:

@@ -25,6 +25,7 @@ from .states import State
 STATUS = {
     State.BLOCKED: "pending",
     State.SCHEDULED: "pending",
+    State.PAUSED: "pending",
     State.DISPATCHED: "pending",
     State.EXPIRED: "cancelled",
 }

@@ -1,5 +1,6 @@
 """Why a job is not running: every reason that holds, in the order in which it has to go."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,18 @@ class Reason:
     code: str
     text: str
     advice: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paused:
+    """One pause that holds the job: of its queue, its task, its key or one of its tags."""
+
+    kind: str
+    what: str
+    at: datetime
+    by: str = ""
+    reason: str = ""
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,9 +59,7 @@ class Facts:
     """Messages that those have, or that wait for them."""
     ahead: int = 0
     """Pending jobs of its queue before it, counted to COUNTED + 1."""
-    paused_at: datetime | None = None
-    paused_by: str = ""
-    paused_reason: str = ""
+    pauses: tuple["Paused", ...] = ()
     waits_for: str = ""
     """The chord or job that it waits for, and "" where nobody knows any more."""
     members_left: int = 0
@@ -85,16 +96,22 @@ def _waits(facts: Facts) -> Iterator[Reason]:
             f"It expires at {_at(facts.expires_at)} unless it starts before.",
             "Boost it if it still matters.",
         )
-    if facts.paused_at is not None:
-        by = f" by {facts.paused_by}" if facts.paused_by else ""
-        why = f": {facts.paused_reason}" if facts.paused_reason else ", without a reason"
-        yield Reason(
-            "paused",
-            f"Its queue {facts.queue} was paused{by} at {_at(facts.paused_at)}{why}.",
-            "Resume the queue in the admin.",
-        )
+    yield from map(_paused, facts.pauses)
+    if facts.state == State.PAUSED and not facts.pauses:
+        yield Reason("resumed", "What held it is not paused any more: the dispatcher lets it go within seconds.")
     if facts.state == State.BLOCKED:
         yield _blocked(facts)
+
+
+def _paused(pause: Paused) -> Reason:
+    by = f" by {pause.by}" if pause.by else ""
+    until = f" until {_at(pause.until)}" if pause.until else ""
+    why = f": {pause.reason}" if pause.reason else ", without a reason"
+    return Reason(
+        "paused",
+        f"Its {pause.kind} {pause.what} was paused{by} at {_at(pause.at)}{until}{why}.",
+        f"Resume it: `python3 manage.py jobs resume {pause.kind} {shlex.quote(pause.what)}`.",
+    )
 
 
 def _blocked(facts: Facts) -> Reason:

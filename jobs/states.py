@@ -11,6 +11,7 @@ class State(StrEnum):
     BLOCKED = "blocked"  # waits for other jobs
     SCHEDULED = "scheduled"  # waits for its time
     PENDING = "pending"  # may be dispatched
+    PAUSED = "paused"  # set aside while its task, key or tag is paused
     DISPATCHED = "dispatched"  # leased; its lease is in the broker
     RUNNING = "running"
     RETRYING = "retrying"  # failed, waits for its next attempt
@@ -65,12 +66,16 @@ SNOOZE = _move("snooze", LEASED, State.SCHEDULED, "worker")
 FAIL = _move("fail", LEASED, State.FAILED, "worker")
 BURY = _move("bury", LEASED, State.DEAD_LETTER, "worker, reaper")
 RETURN = _move("return", LEASED, State.PENDING, "worker, reaper")
-CANCEL = _move("cancel", {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}, State.CANCELLED, "operator")
+HOLD = _move("hold", {State.PENDING}, State.PAUSED, "dispatcher")
+RESUME = _move("resume", {State.PAUSED}, State.PENDING, "dispatcher")
+POSTPONE = _move("postpone", {State.SCHEDULED, State.PENDING, State.PAUSED}, State.SCHEDULED, "operator")
+POSTPONE_RETRY = _move("postpone retry", {State.RETRYING}, State.RETRYING, "operator")
+CANCEL = _move("cancel", WAITING, State.CANCELLED, "operator")
 STOP = _move("stop", LEASED, State.CANCELLED, "worker, reaper")
 REPLACE = _move("replace", LEASED, State.BLOCKED, "worker")
 RELEASE = _move("release", {State.BLOCKED}, State.PENDING, "worker, dispatcher")
-POSTPONE = _move("postpone", {State.BLOCKED}, State.SCHEDULED, "worker, dispatcher")
-EXPIRE = _move("expire", {State.SCHEDULED, State.PENDING, State.RETRYING}, State.EXPIRED, "dispatcher")
+RELEASE_LATER = _move("release later", {State.BLOCKED}, State.SCHEDULED, "worker, dispatcher")
+EXPIRE = _move("expire", WAITING - {State.BLOCKED}, State.EXPIRED, "dispatcher")
 REQUEUE = _move("requeue", {State.DEAD_LETTER, State.FAILED, State.CANCELLED, State.EXPIRED}, State.PENDING, "operator")
 REOPEN = _move("reopen", REQUEUE.sources, State.BLOCKED, "operator")
 REQUEUE_LATER = _move("requeue later", REQUEUE.sources, State.SCHEDULED, "operator")
@@ -78,8 +83,8 @@ ESCALATE = _move("escalate", {State.FAILED}, State.DEAD_LETTER, "operator")
 DISMISS = _move("dismiss", {State.DEAD_LETTER}, State.FAILED, "operator")
 
 TRANSITIONS = (
-    *(PROMOTE, DISPATCH, START, COMPLETE, RETRY, SNOOZE, FAIL, BURY, RETURN, REPLACE, RELEASE, POSTPONE),
-    *(CANCEL, STOP, EXPIRE, REQUEUE, REOPEN, REQUEUE_LATER, ESCALATE, DISMISS),
+    *(PROMOTE, DISPATCH, START, COMPLETE, RETRY, SNOOZE, FAIL, BURY, RETURN, REPLACE, RELEASE, RELEASE_LATER),
+    *(HOLD, RESUME, POSTPONE, POSTPONE_RETRY, CANCEL, STOP, EXPIRE, REQUEUE, REOPEN, REQUEUE_LATER, ESCALATE, DISMISS),
 )
 
 

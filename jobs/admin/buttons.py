@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,13 +12,15 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.urls import URLPattern, path, reverse
 
 from .. import engine
-from ..engine.control import reclassify
+from ..engine.control import POSTPONABLE, clock, reclassify
 from ..errors import InvalidJob
 from ..models import Job
 from ..states import CANCEL, DISMISS, ESCALATE, LEASED, WAITING, State
 from .edit import EditAdmin
 from .operator import operator, reason_of
 
+LONGEST = 10 * 365 * 86_400
+"""Seconds."""
 Verb = Callable[..., str]
 """(job id, number, actor, reason, ip) to what it did, in a sentence; "" if the job was in no state for it any more."""
 
@@ -49,6 +52,13 @@ def _boost(job_id: UUID, number: int, **who: Any) -> str:
     return _priority_of(engine.boost([job_id], number, **who))
 
 
+def _postpone(job_id: UUID, number: int, **who: Any) -> str:
+    if abs(number) > LONGEST:
+        raise InvalidJob(f"Postpone by {number:,} seconds: expected at most {LONGEST:,}.")
+    moved = engine.postpone([job_id], clock() + timedelta(seconds=number), **who)
+    return "".join(f"It starts at {at:%Y-%m-%d %H:%M:%S %Z}, or as soon as it can after that." for at in moved.values())
+
+
 def _priority_of(moved: dict[UUID, int]) -> str:
     return "".join(f"Its priority is {priority} now." for priority in moved.values())
 
@@ -71,6 +81,13 @@ BUTTONS = {
         number=lambda job: job.priority,
     ),
     "boost": Button(label="Boost by", permission="jobs.boost_job", sources=WAITING, does=_boost, number=lambda job: 10),
+    "postpone": Button(
+        label="Start in (seconds)",
+        permission="jobs.postpone_job",
+        sources=POSTPONABLE,
+        does=_postpone,
+        number=lambda job: 0,
+    ),
     "escalate": Button(
         label="Make it a dead letter", permission="jobs.requeue_job", sources=ESCALATE.sources, does=_escalate
     ),

@@ -15,6 +15,7 @@ ICONS: dict[str, str] = {
     State.BLOCKED: "□",
     State.SCHEDULED: "◷",
     State.PENDING: "○",
+    State.PAUSED: "❚❚",
     State.DISPATCHED: "◔",
     State.RUNNING: "▶",
     State.RETRYING: "↻",

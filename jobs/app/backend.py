@@ -26,6 +26,7 @@ CELERY_STATE = {
     State.BLOCKED: states.PENDING,
     State.SCHEDULED: states.PENDING,
     State.PENDING: states.PENDING,
+    State.PAUSED: states.PENDING,
     State.DISPATCHED: states.PENDING,
     State.RUNNING: states.STARTED,
     State.RETRYING: states.RETRY,

@@ -2,9 +2,23 @@
 
 from . import bulk
 from .bulk import Request
-from .control import boost, cancel, requeue, set_priority
+from .control import boost, cancel, postpone, requeue, set_priority
 from .enqueue import enqueue
 from .filters import JobFilter
 from .newjob import NewJob
+from .pausing import pause, resume
 
-__all__ = ["JobFilter", "NewJob", "Request", "boost", "bulk", "cancel", "enqueue", "requeue", "set_priority"]
+__all__ = [
+    "JobFilter",
+    "NewJob",
+    "Request",
+    "boost",
+    "bulk",
+    "cancel",
+    "enqueue",
+    "pause",
+    "postpone",
+    "requeue",
+    "resume",
+    "set_priority",
+]

@@ -7,6 +7,7 @@ the single jobs.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from ..errors import InvalidFilter
 from ..models import Job
 from ..states import CANCEL, DISMISS, ESCALATE, FINAL, LEASED, REQUEUE, WAITING, State
 from . import control
+from .control import POSTPONABLE
 from .filters import JobFilter
 from .link import jobs_alias
 from .newjob import priority_number
@@ -104,6 +106,14 @@ def set_priority(which: JobFilter, request: Request, *, priority: int | str) -> 
         lambda ids: control.set_priority(ids, number, **request.who),
         request,
         {"priority": number},
+    )
+
+
+def postpone(which: JobFilter, request: Request, *, run_at: datetime) -> Done:
+    """Let waiting jobs start at another time, later or sooner; a time that is past is now. Raises InvalidJob."""
+    detail = {"run_at": run_at.isoformat()}
+    return _over(
+        which, "postpone", POSTPONABLE, lambda ids: control.postpone(ids, run_at, **request.who), request, detail
     )
 
 

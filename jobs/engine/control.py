@@ -11,14 +11,15 @@ from kombu.utils.json import dumps
 
 from ..conf import jobs_settings
 from ..errors import InvalidJob
-from ..states import FINAL, REQUEUE, WAITING, State, Transition
+from ..states import FINAL, POSTPONE, POSTPONE_RETRY, REQUEUE, WAITING, State, Transition
 from .abandoned import abandon
 from .ending import end
 from .link import CallersLink, Link, jobs_alias
-from .newjob import priority_number
+from .newjob import EARLIEST, LATEST, priority_number
 from .sql import statement
 from .wake import wake_after_commit
 
+POSTPONABLE = POSTPONE.sources | POSTPONE_RETRY.sources
 AUDITED = 10_000
 """Characters of replaced arguments that an audit entry keeps."""
 
@@ -74,6 +75,29 @@ def boost(ids: Sequence[UUID], points: int, *, actor: str, reason: str = "", ip:
     if not isinstance(points, int) or isinstance(points, bool) or not -200 <= points <= 200:
         raise InvalidJob(f"A boost of {points!r} points is not known; expected a whole number from -200 to 200.")
     return _prioritised("boost", ids, priority=None, points=points, actor=actor, reason=reason, ip=ip)
+
+
+def postpone(
+    ids: Sequence[UUID], run_at: datetime, *, actor: str, reason: str = "", ip: str | None = None
+) -> dict[UUID, datetime]:
+    """Let waiting jobs start at another time (aware), later or sooner; a time that is past is now.
+
+    Returns the new times by id. A missing id waits for other jobs, is with a worker already, would have expired by
+    then, or is over. Raises InvalidJob.
+    """
+    if run_at.tzinfo is None or not EARLIEST <= run_at <= LATEST:
+        raise InvalidJob(f"A start at {run_at!r} is not known; expected an aware datetime from 1970 to 9999-12-30.")
+    return dict(
+        _rows(
+            "postpone",
+            ids=list(ids),
+            run_at=run_at,
+            sources=sorted(POSTPONABLE),
+            actor=actor,
+            reason=reason,
+            ip=ip,
+        )
+    )
 
 
 def reclassify(

@@ -5,7 +5,6 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Sequence
-from contextlib import nullcontext
 from uuid import UUID, uuid4
 
 from ..conf import JobsSettings
@@ -14,7 +13,7 @@ from ..policy import Candidate, plan_carriers
 from .broker import Broker
 from .durations import Durations
 from .failpoints import failpoint
-from .floors import LOWEST, Floors, Position
+from .floors import HIGHEST, LOWEST, Floors, Position
 from .link import Link, as_array
 from .window import Window, read_window
 
@@ -25,11 +24,13 @@ LENGTH_AGE = 0.25
 """Seconds for which the length of a broker queue is taken as known."""
 FULL = 10**9
 """Messages that wait in a queue that the broker refuses: no room for another."""
+SET_ASIDE = 2_000
+"""Jobs at the front of a queue that are looked at for those that a pause holds, at once."""
 
 
-def front(link: Link, queue: str, *, limit: int, begin: Position = LOWEST) -> list[Candidate]:
-    """The best ranked pending jobs of a queue from a position on, locked in the open transaction."""
-    rows = link.rows("front", queue=queue, limit=limit, rank=begin[0], id=begin[1])
+def front(link: Link, queue: str, *, limit: int, begin: Position = LOWEST, end: Position = HIGHEST) -> list[Candidate]:
+    """The best ranked pending jobs of a queue between two positions, locked in the open transaction."""
+    rows = link.rows("front", queue=queue, limit=limit, rank=begin[0], id=begin[1], last_rank=end[0], last_id=end[1])
     return [Candidate(*row) for row in rows]
 
 
@@ -49,6 +50,7 @@ class Dispatcher:
         self._excesses: dict[str, tuple[float, int]] = {}
         self._order: list[str] = []
         self._turn = 0
+        self._pausing = False
         self._resend_all = False
 
     def lead(self) -> bool:
@@ -96,7 +98,8 @@ class Dispatcher:
 
     def _found_queues(self) -> list[str]:
         order: list[str] = []
-        for queue, paused, known, weight in self.link.rows("ready_queues"):
+        for queue, paused, known, weight, pausing in self.link.rows("ready_queues"):
+            self._pausing = pausing
             if self.queues and queue not in self.queues:
                 continue
             if not known:
@@ -172,8 +175,24 @@ class Dispatcher:
 
     def _front(self, queue: str, limit: int) -> list[Candidate]:
         floor = self.floors.floor(queue)
-        with self.floors.looking(queue) if floor == LOWEST else nullcontext():
+        if floor != LOWEST:
             return front(self.link, queue, limit=limit, begin=floor)
+        with self.floors.looking(queue):
+            place = self._set_aside(queue) if self._pausing else None
+            found = front(self.link, queue, limit=limit, end=place or HIGHEST)
+        if place:
+            self.floors.look_again(queue)
+            if len(found) < limit:
+                begin = max(place, self.floors.last(queue))
+                found += front(self.link, queue, limit=limit - len(found), begin=begin)
+        return found
+
+    def _set_aside(self, queue: str) -> Position | None:
+        """Move what pauses hold out of the way, so that no claim walks over it. Returns where it ended, if early."""
+        for rank, id_, seen, held in self.link.rows("hold", queue=queue, limit=SET_ASIDE):
+            if seen == SET_ASIDE and held:
+                return rank, id_
+        return None
 
     def _send_unsent(self) -> bool:
         """Send what is leased and not in the broker. False while the broker is away."""

@@ -13,6 +13,7 @@ from uuid import UUID
 Position = tuple[int, UUID]
 """(rank, id): jobs are leased in this order."""
 LOWEST: Position = (-(2**63), UUID(int=0))
+HIGHEST: Position = (2**63 - 1, UUID(int=2**128 - 1))
 SHARE = 0.1
 """Part of the time that looks at the whole may take."""
 LATEST = 1.0
@@ -30,7 +31,11 @@ class Floors:
 
     def floor(self, queue: str) -> Position:
         """Where to begin a claim; LOWEST if it is time to look at the whole queue."""
-        return LOWEST if self.is_due(queue) else self._positions.get(queue, LOWEST)
+        return LOWEST if self.is_due(queue) else self.last(queue)
+
+    def last(self, queue: str) -> Position:
+        """Where the last claim ended."""
+        return self._positions.get(queue, LOWEST)
 
     def is_due(self, queue: str | None) -> bool:
         return self._clock() >= self._due.get(queue, float("-inf"))
@@ -42,6 +47,10 @@ class Floors:
         yield
         now = self._clock()
         self._due[queue] = now + min(LATEST, (now - began) / self._share)
+
+    def look_again(self, queue: str) -> None:
+        """The look at the whole did not come to its end: go on at the next claim."""
+        self._due[queue] = self._clock()
 
     def leased(self, queue: str, last: Position) -> None:
         """Everything up to this position was leased, but for what came there meanwhile."""

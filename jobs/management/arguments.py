@@ -1,9 +1,13 @@
 """What the command line's words mean. Raises ArgumentTypeError."""
 
 import json
+import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
+
+from django.utils import timezone
 
 
 def json_of(kind: type[list] | type[dict]) -> Callable[[str], Any]:
@@ -25,6 +29,21 @@ def json_of(kind: type[list] | type[dict]) -> Callable[[str], Any]:
 def priority_of(text: str) -> int | str:
     """A number, or a name that the engine knows or refuses."""
     return int(text) if text.lstrip("+-").isdigit() else text
+
+
+SPAN = re.compile(r"(\d{1,9})([smhd])")
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def moment_of(text: str) -> datetime | timedelta:
+    """A moment in ISO 8601 (without a zone, the site's), or a span from now: 90s, 30m, 2h, 7d."""
+    if span := SPAN.fullmatch(text):
+        return timedelta(**{UNITS[span[2]]: int(span[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text[:80]!r} is no moment, as 2026-01-31T12:00, and no span, as 30m") from error
+    return moment if moment.tzinfo else timezone.make_aware(moment)
 
 
 def seconds(text: str) -> float:

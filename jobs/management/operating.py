@@ -22,6 +22,7 @@ PAST = {
     "purge": "deleted",
     "boost": "boosted",
     "set_priority": "given their priority",
+    "postpone": "given their time to start",
     "escalate": "made dead letters",
     "dismiss": "dismissed",
 }

@@ -32,6 +32,7 @@ class Job(EngineWritten):
     max_retries = models.IntegerField(null=True, blank=True, help_text="Empty: no limit.")
     strikes = models.IntegerField(db_default=0, help_text="Times it was lost while travelling alone.")
     lease = models.UUIDField(null=True, blank=True, help_text="Fence of the current dispatch.")
+    pause = models.BigIntegerField(null=True, blank=True, help_text="The pause that holds it.")
     args = models.TextField(help_text="JSON array.")
     kwargs = models.TextField(help_text="JSON object.")
     options = models.TextField(null=True, blank=True, help_text="JSON object: Celery's call options.")
@@ -68,6 +69,7 @@ class Job(EngineWritten):
             ("requeue_job", "Can requeue failed jobs"),
             ("cancel_job", "Can cancel jobs"),
             ("boost_job", "Can change the priority of jobs"),
+            ("postpone_job", "Can change when waiting jobs may start"),
             ("purge_job", "Can delete finished jobs"),
         )
         constraints = (
@@ -82,6 +84,10 @@ class Job(EngineWritten):
                 | (~Q(state__in=sorted(LEASED)) & Q(lease__isnull=True)),
                 name="jobs_leased_means_lease",
             ),
+            models.CheckConstraint(
+                condition=Q(state=State.PAUSED, pause__isnull=False) | (~Q(state=State.PAUSED) & Q(pause__isnull=True)),
+                name="jobs_paused_means_pause",
+            ),
             models.UniqueConstraint(
                 fields=["task", "unique_key"],
                 condition=Q(unique_key__isnull=False),
@@ -94,6 +100,7 @@ class Job(EngineWritten):
             models.Index(fields=["created_at"], name="jobs_newest"),
             models.Index(fields=["queue", "rank", "id"], condition=Q(state="pending"), name="jobs_ready"),
             models.Index(fields=["run_at"], condition=Q(state__in=["scheduled", "retrying"]), name="jobs_waiting"),
+            models.Index(fields=["pause", "queue", "rank"], condition=Q(state="paused"), name="jobs_paused"),
             models.Index(
                 fields=["expires_at"],
                 condition=Q(expires_at__isnull=False, finished_at__isnull=True),

@@ -8,16 +8,18 @@ from django.test import Client
 from django.urls import reverse
 
 from jobs.admin.buttons import BUTTONS
+from jobs.engine.control import POSTPONABLE
 from jobs.models import AuditEntry, Job
 from jobs.states import CANCEL, DISMISS, ESCALATE, LEASED, WAITING, State
 from tests.support.rows import make_job
 
 pytestmark = pytest.mark.django_db
-EVERYTHING = ("view_job", "cancel_job", "boost_job", "requeue_job")
+EVERYTHING = ("view_job", "cancel_job", "boost_job", "postpone_job", "requeue_job")
 SOURCES = {
     "cancel": CANCEL.sources | LEASED,
     "set-priority": WAITING,
     "boost": WAITING,
+    "postpone": POSTPONABLE,
     "escalate": ESCALATE.sources,
     "dismiss": DISMISS.sources,
 }
@@ -77,6 +79,8 @@ def test_a_button_needs_its_permission(verb: str) -> None:
         ("set-priority", "pending", ("pending", -7), "-7", "Its priority is -7 now."),
         ("boost", "scheduled", ("scheduled", 60), "50", "Its priority is 60 now."),
         ("boost", "pending", ("pending", 100), "200", "Its priority is 100 now."),
+        ("postpone", "pending", ("scheduled", 10), "3600", "It starts at "),
+        ("postpone", "retrying", ("retrying", 10), "0", "or as soon as it can after that."),
         ("escalate", "failed", ("dead_letter", 10), "", "It is a dead letter now."),
         ("dismiss", "dead_letter", ("failed", 10), "", "Dismissed: it is failed"),
     ],

@@ -13,7 +13,7 @@ from jobs.engine.chords import release
 from jobs.engine.control import reclassify
 from jobs.engine.finish import record_one
 from jobs.engine.link import Link
-from jobs.models import Job
+from jobs.models import Job, Pause
 from jobs.states import End, State, Transition
 from tests.support.engine import outcome, row
 from tests.support.rows import make_job, make_worker
@@ -36,6 +36,13 @@ def lose(link: Link, job_id: UUID) -> object:
     )
 
 
+def postponing(move: Transition) -> Callable[[Link, UUID], object]:
+    who = {"actor": "ada", "reason": "", "ip": None}
+    return lambda link, job_id: link.rows(
+        "postpone", ids=[job_id], sources=sorted(move.sources), run_at=PAST - timedelta(1), **who
+    )
+
+
 MAKERS: dict[str, Callable[[Link, UUID], object]] = {
     "promote": lambda link, job_id: link.rows("promote", limit=10, aging_us=0),
     "dispatch": lambda link, job_id: link.rows(
@@ -51,7 +58,11 @@ MAKERS: dict[str, Callable[[Link, UUID], object]] = {
     "return": lose,
     "replace": recording(State.BLOCKED, End.COMPLETED),
     "release": lambda link, job_id: release(link, [complete_chord(job_id)]),
-    "postpone": lambda link, job_id: release(link, [complete_chord(job_id)]),
+    "release later": lambda link, job_id: release(link, [complete_chord(job_id)]),
+    "hold": lambda link, job_id: hold_back(link),
+    "resume": lambda link, job_id: link.rows("resume", limit=10),
+    "postpone": postponing(states.POSTPONE),
+    "postpone retry": postponing(states.POSTPONE_RETRY),
     "cancel": lambda link, job_id: cancel([job_id], actor="ada", running=False),
     "expire": lambda link, job_id: link.rows("expire", limit=10),
     "requeue": lambda link, job_id: requeue([job_id], actor="ada"),
@@ -60,8 +71,22 @@ MAKERS: dict[str, Callable[[Link, UUID], object]] = {
     "escalate": lambda link, job_id: reclassify([job_id], states.ESCALATE, actor="ada"),
     "dismiss": lambda link, job_id: reclassify([job_id], states.DISMISS, actor="ada"),
 }
-WAITS = {"release": {}, "postpone": {"run_at": datetime.now(UTC) + timedelta(hours=1)}, "reopen": {}}
-"""Transitions of a job that waits for a chord, and what else its row says."""
+
+
+def hold_back(link: Link) -> object:
+    Pause.objects.create(kind="task", name="tests.support.tasks.add")
+    return link.rows("hold", queue="default", limit=10)
+
+
+IN_TIME = {"after": None, "expires_at": None}
+WAITS = {
+    "release": {},
+    "release later": {"run_at": datetime.now(UTC) + timedelta(hours=1)},
+    "reopen": {},
+    "postpone": IN_TIME,
+    "postpone retry": IN_TIME,
+}
+"""Transitions of a job that waits for a chord or has not expired, and what else its row says."""
 
 
 def complete_chord(job_id: UUID) -> UUID:

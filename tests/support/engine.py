@@ -53,7 +53,7 @@ def close_shared_links() -> None:
 
 def empty_tables(link: Link) -> None:
     """Every row of the engine is gone: many times quicker than the flush of a transactional test."""
-    tables = ("job", "chord", "attempt", "lease", "worker", "queue", "auditentry")
+    tables = ("job", "chord", "attempt", "lease", "worker", "queue", "auditentry", "pause")
     link._open().execute("; ".join(f"DELETE FROM jobs_{table}" for table in tables))
 
 

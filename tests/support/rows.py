@@ -32,6 +32,7 @@ def make_job(**columns: Any) -> UUID:
         "max_retries": 0,
         "attempt": int(started or state == "retrying"),
         "lease": uuid4() if state in LEASED else None,
+        "pause": 1 if state == "paused" else None,
         "worker": "worker@test" if started else None,
         "run_at": now if state in ("scheduled", "retrying") else None,
         "created_at": now,

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobs.reasons import COUNTED, Facts, reasons
+from jobs.reasons import COUNTED, Facts, Paused, reasons
 from jobs.states import State
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=90)
+PAUSED = (Paused(kind="queue", what="mail", at=NOW),)
 AT_WORK = {"dispatchers": 1, "workers": 1, "slots": 4}
 
 
@@ -22,9 +23,9 @@ def said(state: str = "pending", **known: object) -> str:
 
 
 def test_everything_that_holds_a_waiting_job_up_comes_in_order() -> None:
-    known = {"expires_at": SOON, "paused_at": NOW, "ahead": 3, "carriers": 8, "slots": 4, "workers": 1}
+    known = {"expires_at": SOON, "pauses": PAUSED, "ahead": 3, "carriers": 8, "slots": 4, "workers": 1}
     assert of(**known) == ["expires_soon", "paused", "no_dispatcher", "no_room", "outranked"]
-    assert of("scheduled", run_at=SOON, paused_at=NOW) == ["not_due", "paused", "no_dispatcher", "no_worker"]
+    assert of("scheduled", run_at=SOON, pauses=PAUSED) == ["not_due", "paused", "no_dispatcher", "no_worker"]
     assert of("retrying", run_at=SOON, **AT_WORK) == ["retrying"]
     assert of("blocked", waits_for="x", members_left=1, **AT_WORK) == ["blocked"]
 
@@ -44,10 +45,17 @@ def test_a_job_that_nothing_holds_up_is_next() -> None:
         ),
         ({"expires_at": SOON}, "It expires at 2026-01-01 12:01:30 UTC unless it starts before. Boost it"),
         (
-            {"paused_at": NOW, "paused_by": "ada", "paused_reason": "SMTP is down"},
-            "Its queue mail was paused by ada at 2026-01-01 12:00:00 UTC: SMTP is down. Resume the queue",
+            {"pauses": (Paused(kind="queue", what="mail", at=NOW, by="ada", reason="SMTP is down"),)},
+            "Its queue mail was paused by ada at 2026-01-01 12:00:00 UTC: SMTP is down. Resume it: "
+            "`python3 manage.py jobs resume queue mail`.",
         ),
-        ({"paused_at": NOW}, "was paused at 2026-01-01 12:00:00 UTC, without a reason."),
+        (
+            {"pauses": (Paused(kind="tag", what="of=a b", at=NOW, until=SOON),), "state": "paused"},
+            "Its tag of=a b was paused at 2026-01-01 12:00:00 UTC until 2026-01-01 12:01:30 UTC, without a reason. "
+            "Resume it: `python3 manage.py jobs resume tag 'of=a b'`.",
+        ),
+        ({"state": "paused"}, "is not paused any more"),
+        ({"pauses": PAUSED}, "was paused at 2026-01-01 12:00:00 UTC, without a reason."),
         ({"state": "blocked"}, "It waits for jobs that are gone. Cancel it"),
         ({"state": "blocked", "waits_for": "the chord c", "members_left": 2}, "the chord c: 2 jobs left to complete."),
         (

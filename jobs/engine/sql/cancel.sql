@@ -4,7 +4,7 @@ WITH chosen AS MATERIALIZED (
 ), moved AS (
     UPDATE jobs_job AS job
        SET state = 'cancelled', finished_at = clock_timestamp(), updated_at = clock_timestamp(), run_at = NULL,
-           unique_key = NULL, error = 'cancelled before it started'
+           unique_key = NULL, pause = NULL, error = 'cancelled before it started'
       FROM chosen WHERE job.id = chosen.id
     RETURNING job.id
 ), audited AS (

@@ -1,12 +1,13 @@
 -- dispatch: lease jobs locked by `front`; each token's lease is filled with its jobs, in order, for the winner.
 -- Arguments and options above 64 KiB stay in the job row (`fetch`), so that a carrier stays small.
+-- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
 WITH plan AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tokens)s::uuid[]) WITH ORDINALITY AS plan (id, token, place)
 ), moved AS (
     UPDATE jobs_job AS job
        SET state = 'dispatched', lease = plan.token, attempt = job.attempt + 1, started_at = NULL, updated_at = clock_timestamp()
       FROM plan
-     WHERE job.id = plan.id AND job.state = 'pending'
+     WHERE job.id = plan.id AND job.state LIKE 'pending'
     RETURNING plan.token, plan.place, job.id, job.task, job.args, job.kwargs, job.options, job.attempt, job.retries, job.max_retries,
               job.priority, job.expires_at, job.retry_until, job.tags, job.reference_type, job.reference_id, job.chord,
               octet_length(job.args) + octet_length(job.kwargs) + coalesce(octet_length(job.options), 0) <= 65536 AS short

@@ -2,12 +2,12 @@
 WITH late AS MATERIALIZED (
     SELECT id FROM jobs_job
      WHERE expires_at <= clock_timestamp() AND finished_at IS NULL AND expires_at IS NOT NULL
-       AND state IN ('scheduled', 'pending', 'retrying')
+       AND state IN ('scheduled', 'pending', 'paused', 'retrying')
      ORDER BY expires_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE jobs_job AS job
    SET state = 'expired', finished_at = clock_timestamp(), updated_at = clock_timestamp(), run_at = NULL,
-       unique_key = NULL, error = 'expired: it did not start before its expiry'
+       unique_key = NULL, pause = NULL, error = 'expired: it did not start before its expiry'
   FROM late
- WHERE job.id = late.id AND job.state IN ('scheduled', 'pending', 'retrying')
+ WHERE job.id = late.id AND job.state IN ('scheduled', 'pending', 'paused', 'retrying')
 RETURNING job.id

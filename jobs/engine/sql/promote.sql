@@ -1,4 +1,5 @@
 -- promote: make jobs pending whose time has come. Rows locked by someone else wait for the next call.
+-- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
 WITH due AS MATERIALIZED (
     SELECT id FROM jobs_job
      WHERE state IN ('scheduled', 'retrying') AND run_at <= clock_timestamp()
@@ -9,5 +10,5 @@ UPDATE jobs_job AS job
        rank = (extract(epoch FROM job.run_at) * 1000000)::bigint - job.priority::bigint
             * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s)
   FROM due
- WHERE job.id = due.id AND job.state IN ('scheduled', 'retrying')
+ WHERE job.id = due.id AND job.state LIKE ANY (ARRAY['scheduled', 'retrying'])
 RETURNING job.id

@@ -1,4 +1,5 @@
 -- release_after: let the jobs go that wait for jobs which are over, or gone.
+-- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
 WITH waiting AS MATERIALIZED (
     SELECT job.id FROM jobs_job AS job
      WHERE job.state = 'blocked' AND job.after = ANY(%(ids)s) AND job.after <> job.id
@@ -12,5 +13,5 @@ UPDATE jobs_job AS job
        rank = (extract(epoch FROM greatest(job.run_at, clock_timestamp())) * 1000000)::bigint - job.priority::bigint
             * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s)
   FROM waiting
- WHERE job.id = waiting.id AND job.state = 'blocked'
+ WHERE job.id = waiting.id AND job.state LIKE 'blocked'
 RETURNING job.id

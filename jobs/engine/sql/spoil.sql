@@ -1,5 +1,6 @@
 -- spoil: let the jobs go that wait for chords which can't complete; `chord_error` in their options makes them fail.
 -- They keep `after`, so that a requeue judges the chord anew.
+-- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
 WITH waiting AS MATERIALIZED (
     SELECT id FROM jobs_job
      WHERE state = 'blocked' AND after = ANY(%(chords)s) ORDER BY id FOR NO KEY UPDATE
@@ -22,5 +23,5 @@ UPDATE jobs_job AS job
        rank = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - job.priority::bigint
             * coalesce((SELECT aging_us FROM jobs_queue WHERE name = job.queue), %(aging_us)s)
   FROM told
- WHERE job.id = told.id AND job.state = 'blocked'
+ WHERE job.id = told.id AND job.state LIKE 'blocked'
 RETURNING job.id

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,14 +15,15 @@ from django.db import DatabaseError
 from ... import queries
 from ...engine import bulk, cancel, requeue
 from ...engine.unready import unready
-from ...errors import InvalidFilter, InvalidJob, JobNotFound
+from ...errors import InvalidFilter, InvalidJob, InvalidPause, JobNotFound
 from ...explain import explain
 from ...models import Job
 from ...states import State
 from ...submit import resubmit, submit
-from ..arguments import json_of, priority_of, seconds
+from ..arguments import json_of, moment_of, priority_of, seconds
 from ..following import display, follow
 from ..operating import add_filter, over
+from ..pausing import add_pauses, listed, moment, paused, resumed
 
 FAILED, USAGE, NOT_FOUND, REFUSED, UNREADY, TIMED_OUT, INTERRUPTED = 1, 2, 3, 4, 6, 7, 130
 """Exit codes; 0 is a completed job."""
@@ -71,15 +73,21 @@ class Command(BaseCommand):
         rank = verbs.add_parser("set-priority", help="give waiting jobs a priority")
         rank.add_argument("job_id", nargs="?")
         rank.add_argument("priority", type=priority_of, help=PRIORITY)
+        later = verbs.add_parser("postpone", help="let waiting jobs start at another time, later or sooner")
+        later.add_argument("job_id", nargs="?")
+        later.add_argument("run_at", type=moment_of, metavar="WHEN", help="ISO 8601, or from now: 0s, 30m, 2h, 7d")
         move = verbs.add_parser("set-state", help="move jobs to pending, cancelled, dead_letter or failed")
         move.add_argument("job_id", nargs="?")
         move.add_argument("--to", required=True, dest="state")
         for verb, does in (
             *((retry, self.retry), (cancel, self.cancel), (purge, self.purge)),
-            *((boost, self.boost), (rank, self.set_priority), (move, self.set_state)),
+            *((boost, self.boost), (rank, self.set_priority), (later, self.postpone), (move, self.set_state)),
         ):
             verb.set_defaults(does=does)
             add_filter(verb)
+
+        for name, parser in add_pauses(verbs).items():
+            parser.set_defaults(does=getattr(self, name))
 
     def handle(self, *args: Any, does: Callable[..., int], **options: Any) -> None:
         # Most of what goes there is no error: it stays uncoloured.
@@ -88,7 +96,7 @@ class Command(BaseCommand):
             code = does(**options)
         except JobNotFound as error:
             code = self.refuse(str(error), NOT_FOUND)
-        except (InvalidJob, InvalidFilter) as error:
+        except (InvalidJob, InvalidFilter, InvalidPause) as error:
             code = self.refuse(str(error), USAGE)
         except DatabaseError as error:
             if (said := unready(error)) is None:
@@ -162,6 +170,23 @@ class Command(BaseCommand):
 
     def set_state(self, *, job_id: str | None, state: str, **given: Any) -> int:
         return self._over(bulk.set_state, job_id, given, state=state)
+
+    def postpone(self, *, job_id: str | None, run_at: datetime | timedelta, **given: Any) -> int:
+        return self._over(bulk.postpone, job_id, given, run_at=moment(run_at))
+
+    def pause(self, **given: Any) -> int:
+        self.stdout.write(paused(**given))
+        return 0
+
+    def resume(self, **given: Any) -> int:
+        if not (said := resumed(**given)):
+            return self.refuse(f"{given['kind']} {given['what']} is not paused: see `{ME} pauses`.", REFUSED)
+        self.stdout.write(said)
+        return 0
+
+    def pauses(self, **_: Any) -> int:
+        self.stdout.write("\n".join(listed()) or "Nothing is paused.")
+        return 0
 
     def _over(self, verb: Callable[..., bulk.Done], job_id: str | None, given: dict[str, Any], **more: Any) -> int:
         done, said = over(verb, job_id, given, **more)

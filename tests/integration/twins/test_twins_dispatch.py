@@ -153,7 +153,7 @@ def a_stale_worker_reads_nothing(link: Link) -> None:
 
 
 TABLE: dict[Scenario, list[Twin]] = {
-    a_job_that_is_leased_already_is_not_leased_again: [Twin("dispatch", " AND job.state = 'pending'", "")],
+    a_job_that_is_leased_already_is_not_leased_again: [Twin("dispatch", " AND job.state LIKE 'pending'", "")],
     the_front_has_pending_jobs_of_its_queue_that_are_not_late: [
         Twin("front", "state = 'pending' AND ", ""),
         Twin("front", " AND queue = %(queue)s AND (rank", " AND (rank"),

@@ -14,7 +14,8 @@ from tests.support.statements import finish, moved
 NOW = datetime.now(UTC)
 PAST = NOW - timedelta(hours=1)
 FUTURE = NOW + timedelta(hours=1)
-WAITING = "state IN ('scheduled', 'pending', 'retrying')"
+WAITS = "'scheduled', 'retrying'"
+WAITING = "state IN ('scheduled', 'pending', 'paused', 'retrying')"
 
 
 # operators
@@ -131,7 +132,11 @@ TABLE: dict[Scenario, list[Twin]] = {
     ],
     what_is_not_due_is_not_promoted_nor_what_has_ended: [
         Twin("promote", " AND run_at <= clock_timestamp()", ""),
-        Twin("promote", ("job.state IN ('scheduled', 'retrying')", "state IN ('scheduled', 'retrying')"), "true"),
+        Twin(
+            "promote",
+            ("job.state LIKE ANY (ARRAY['scheduled', 'retrying'])", "state IN ('scheduled', 'retrying')"),
+            "true",
+        ),
     ],
     a_sweep_leaves_rows_alone_that_someone_has_locked: [
         Twin("promote", " SKIP LOCKED", ""),

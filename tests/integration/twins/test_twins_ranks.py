@@ -107,7 +107,7 @@ def an_end_is_called_otherwise_only_if_it_was_the_one(link: Link) -> None:
     assert row(done).state == "completed"
 
 
-PENDING = ("job.state = 'pending'", "state = 'pending'")
+PENDING = ("job.state LIKE 'pending'", "state = 'pending'")
 
 TABLE: dict[Scenario, list[Twin]] = {
     only_waiting_jobs_get_another_priority: [Twin("set_priority", " AND state = ANY(%(sources)s)", "")],

@@ -6,12 +6,14 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
+from jobs import engine
 from jobs.engine.dispatch import front
 from jobs.engine.link import Link
 from jobs.engine.window import WINDOW
 from jobs.models import Queue
 from jobs.wire import ANY_QUEUE
 
+from .producers import KEYS
 from .snapshot import read
 from .stage import QUEUES, Stage, queues
 
@@ -49,6 +51,8 @@ class Dispatchers(Stage):
             if len(ids) > 1:
                 assert not any(end == "lost" for id_, _, _, end in before.attempts if id_ in ids), "it travels alone"
             self._leased(token, ids)
+        aside = {id_ for id_, job in after.jobs.items() if job.state == "paused" != before.jobs[id_].state}
+        assert self.model.hold(aside) == aside, "set aside without a pause"
         self._all_arrived(made)
 
     def _all_arrived(self, made) -> None:
@@ -99,6 +103,28 @@ class Dispatchers(Stage):
 
     def _in_rank_order(self, queue: str, now) -> list[UUID]:
         return sorted(self.model.ready(queue), key=lambda id_: (now.jobs[id_].rank, id_))
+
+    @rule(key=st.sampled_from(KEYS), paused=st.booleans())
+    def pause_key(self, key: str, paused: bool) -> None:
+        verb = engine.pause if paused else engine.resume
+        assert verb("key", key, actor="ada") in (None, self.model.pause(key, paused))
+
+    @rule(which=st.booleans(), queue=queues, limit=st.integers(1, 4))
+    def hold(self, which: bool, queue: str, limit: int) -> None:
+        link = self.world.dispatchers[which].link
+        pending = {id_ for id_, job in self.model.jobs.items() if (job.queue, job.state) == (queue, "pending")}
+        front = sorted(pending, key=lambda id_: (self.seen.jobs[id_].rank, id_))[:limit]
+        found = link.rows("hold", queue=queue, limit=limit)
+        assert [(row[2], row[3]) for row in found] == ([(len(front), len(self.model.hold(front)))] if front else [])
+
+    @rule(which=st.booleans())
+    def resume(self, which: bool) -> None:
+        """One call lets those of one pause go."""
+        link = self.world.dispatchers[which].link
+        moved: set[UUID] = set()
+        while found := {row[0] for row in link.rows("resume", limit=1000)}:
+            moved |= found
+        assert moved == self.model.resume()
 
     @rule(queue=queues, paused=st.booleans())
     def pause(self, queue: str, paused: bool) -> None:

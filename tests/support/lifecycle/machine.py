@@ -13,7 +13,7 @@ from .canvas import Canvas
 from .dispatchers import Dispatchers
 from .model import Kind
 from .operators import Operators
-from .producers import conflicts
+from .producers import KEYS, conflicts
 from .snapshot import read
 from .stage import QUEUES, nth
 from .workers import COMPLETED, KINDS, Workers
@@ -82,6 +82,10 @@ class Lifecycle(Canvas, Dispatchers, Workers, Operators):
             self.agrees()
         for queue in QUEUES:
             self.pause(queue, paused=False)
+        for key in KEYS:
+            self.pause_key(key, paused=False)
+        self.resume(which=True)
+        self.agrees()
         self.start_a_worker()
         for _ in range(60):
             if all(job.state in FINAL for job in self.model.jobs.values()):

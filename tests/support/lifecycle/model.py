@@ -12,7 +12,7 @@ from jobs.states import FINAL, LEASED, End, State
 from .waiting import ModelJob, Waiting
 
 POISON_AFTER = 2
-STOPPABLE = {State.BLOCKED, State.SCHEDULED, State.PENDING, State.RETRYING}
+STOPPABLE = {State.BLOCKED, State.SCHEDULED, State.PENDING, State.PAUSED, State.RETRYING}
 
 
 @dataclass
@@ -39,6 +39,9 @@ class Model(Waiting):
     alive: set[UUID] = field(default_factory=set)
     stopped: set[UUID] = field(default_factory=set)
     paused: set[str] = field(default_factory=set)
+    pauses: dict[str, int] = field(default_factory=dict)
+    """Unique keys that are paused, and the number of that pause: none is used twice."""
+    last_pause: int = 0
     history: set[tuple[UUID, int, int, str]] = field(default_factory=set)
     """Attempts: job, epoch, number, end."""
 
@@ -49,8 +52,48 @@ class Model(Waiting):
         return {
             id_
             for id_, job in self.jobs.items()
-            if job.state == State.PENDING and job.queue == queue and not self.is_late(job)
+            if job.state == State.PENDING and job.queue == queue and not self.is_late(job) and not self.held(job)
         }
+
+    def held(self, job: ModelJob) -> int | None:
+        return self.pauses.get(job.key[1]) if job.key else None
+
+    def pause(self, key: str, paused: bool) -> bool:
+        if not paused:
+            return self.pauses.pop(key, None) is not None
+        if key not in self.pauses:
+            self.last_pause += 1
+            self.pauses[key] = self.last_pause
+        return True
+
+    def hold(self, ids: Iterable[UUID]) -> set[UUID]:
+        """Which of these are set aside."""
+        moved = {id_ for id_ in ids if self.jobs[id_].state == State.PENDING and self.held(self.jobs[id_])}
+        for id_ in moved:
+            self.jobs[id_].state, self.jobs[id_].pause = State.PAUSED, self.held(self.jobs[id_])
+        return moved
+
+    def resume(self) -> set[UUID]:
+        """Those go on whose own pause is over, though another one may hold them the next time."""
+        paused = {id_: job for id_, job in self.jobs.items() if job.state == State.PAUSED}
+        moved = {id_ for id_, job in paused.items() if job.pause not in self.pauses.values()}
+        for id_ in moved:
+            self.jobs[id_].state, self.jobs[id_].pause = State.PENDING, None
+        return moved
+
+    def _expires_by(self, id_: UUID, at: int) -> bool:
+        expires_at = self.jobs[id_].expires_at
+        return expires_at is not None and expires_at <= at
+
+    def postpone(self, ids: Iterable[UUID], hours: int) -> set[UUID]:
+        at = self.now + hours
+        waiting = {State.SCHEDULED, State.PENDING, State.PAUSED, State.RETRYING}
+        moved = {id_ for id_ in ids if self.jobs[id_].state in waiting and not self._expires_by(id_, at)}
+        for id_ in moved:
+            job = self.jobs[id_]
+            job.state = State.RETRYING if job.state == State.RETRYING else State.SCHEDULED
+            job.run_at, job.pause = at, None
+        return moved
 
     def promote(self) -> set[UUID]:
         moved = set()
@@ -61,7 +104,7 @@ class Model(Waiting):
         return moved
 
     def expire(self) -> set[UUID]:
-        waiting = (State.SCHEDULED, State.RETRYING, State.PENDING)
+        waiting = (State.SCHEDULED, State.RETRYING, State.PENDING, State.PAUSED)
         return {id_ for id_, job in self.jobs.items() if job.state in waiting and self.is_late(job) and self._end(job)}
 
     def dispatch(self, token: UUID, ids: Sequence[UUID]) -> None:
@@ -175,7 +218,7 @@ class Model(Waiting):
 
     def _end(self, job: ModelJob, state: State = State.EXPIRED) -> bool:
         """The end of one that never started: it holds its key no more."""
-        job.state, job.run_at, job.key = state, None, None
+        job.state, job.run_at, job.key, job.pause = state, None, None, None
         return True
 
     def _end_with_hold(self, job: ModelJob) -> None:

@@ -1,5 +1,8 @@
 """Those who take back and those who intervene: reapers and operators."""
 
+from datetime import timedelta
+
+from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -33,6 +36,13 @@ class Operators(Stage):
         ids = [self.of(self.jobs, nth) for nth in nths]
         now, asked = engine.cancel(ids, actor="ada", running=running)
         assert (set(now), set(asked)) == self.model.cancel(ids, running=running)
+
+    @needs("jobs")
+    @rule(nths=some, hours=st.integers(-1, 2))
+    def postpone(self, nths: list[int], hours: int) -> None:
+        ids = [self.of(self.jobs, nth) for nth in nths]
+        moved = engine.postpone(ids, timezone.now() + timedelta(hours=hours), actor="ada")
+        assert set(moved) == self.model.postpone(ids, max(0, hours))
 
     @needs("jobs")
     @rule(nths=some)

@@ -19,6 +19,7 @@ from .stage import HOUR, Stage, needs, nth, queues
 ENDINGS = ("at once", "at once", "commit", "rollback", "savepoint")
 endings = st.sampled_from(ENDINGS)
 conflicts = st.sampled_from(CONFLICTS)
+KEYS = ("a", "b")
 
 
 class Producers(Stage):

@@ -38,6 +38,8 @@ class ModelJob:
     result: str | None = None
     culprits: frozenset[UUID] | None = None
     """Members that its chord could not complete for."""
+    pause: int | None = None
+    """Which of the pauses holds it."""
 
 
 @dataclass
