@@ -96,7 +96,6 @@ COLUMNS = frozenset(
 def new_job(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> NewJob:
     """A validated job. Raises InvalidJob before any SQL."""
     _refuse_unknown(options)
-    _check_limits(options)
     _check_retries(task, options)
     eta = _moment(app, "eta", options.get("eta"))
     expires = options.get("expires")
@@ -183,13 +182,17 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
         raise InvalidJob(f"serializer={options['serializer']!r} is refused: jobs are JSON. Pass values JSON can carry.")
 
 
-def _check_limits(options: dict[str, Any]) -> None:
-    hard, soft = (seconds(name, options.get(name)) for name in ("time_limit", "soft_time_limit"))
-    for name, limit in (("time_limit", hard), ("soft_time_limit", soft)):
-        if limit is not None and limit <= 0:
+def limits(options: dict[str, Any]) -> dict[str, float]:
+    """The time limits that were given, as the numbers that a worker reckons with. Raises InvalidJob."""
+    given = {name: seconds(name, options.get(name)) for name in ("time_limit", "soft_time_limit")}
+    kept = {name: limit for name, limit in given.items() if limit is not None}
+    for name, limit in kept.items():
+        if limit <= 0:
             raise InvalidJob(f"{name}={limit:g} s: a limit must be above 0; leave it out for none.")
+    hard, soft = given["time_limit"], given["soft_time_limit"]
     if hard is not None and soft is not None and soft > hard:
         raise InvalidJob(f"soft_time_limit={soft:g} s is above time_limit={hard:g} s: the soft one must come first.")
+    return kept
 
 
 def _check_retries(task: Any, options: dict[str, Any]) -> None:

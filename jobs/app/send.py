@@ -19,7 +19,7 @@ from ..wire import UNTRACKED
 from .alike import copied, remember
 from .current import Again, Current, current
 from .gathering import insert, once, waits_for
-from .options import declared, new_job, seconds, shrunk
+from .options import declared, limits, new_job, seconds, shrunk
 
 publishing: ContextVar[bool] = ContextVar("jobs_publishing", default=False)
 """Whether a message of an untracked task is on its way to the broker."""
@@ -63,7 +63,7 @@ def prepared(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options:
     if task is not None:
         options = {**once(f"declared by {task.name}", lambda: declared(task)), **options}
     options = _routed(app, name, args, kwargs, task, options)
-    options = shrunk(app, {**options, **_site_limits(app, options)})
+    options = shrunk(app, {**options, **limits({**options, **_site_limits(app, options)})})
     options = _with_family(app, _signalled(name, args, kwargs, options))
     job = new_job(app, name, args, kwargs, task, options)
     _in_canvas(job, options)
@@ -134,8 +134,8 @@ def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: 
 def _site_limits(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
     """Celery's `task_time_limit` and `task_soft_time_limit`, for tasks and calls that give none."""
     names = {"time_limit": "task_time_limit", "soft_time_limit": "task_soft_time_limit"}
-    limits = once("limits", lambda: {name: app.conf[setting] for name, setting in names.items()})
-    return {name: limit for name, limit in limits.items() if limit is not None and options.get(name) is None}
+    of_site = once("limits", lambda: {name: app.conf[setting] for name, setting in names.items()})
+    return {name: limit for name, limit in of_site.items() if limit is not None and options.get(name) is None}
 
 
 def _with_family(app: Celery, options: dict[str, Any]) -> dict[str, Any]:

@@ -97,10 +97,12 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
         for index, (number, job) in enumerate(jobs):
             if index and (lease.seconds() > jobs_settings().carrier_budget or place.slots.stopping):
                 break
+            # Counted first: a job that breaks what stands before its run must not end the lease that holds it.
+            ran = index + 1
             as_run = _as_run(job, queue, token, lease.now(), alone=lease.alone)
             if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1):
+                ran = index
                 break
-            ran = index + 1
             outcome = _run_one(as_run, lease, place, run)
             if not place.link.is_intact():
                 place.link.abandon()

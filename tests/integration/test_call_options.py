@@ -52,6 +52,7 @@ IN_AN_HOUR = datetime.now(UTC) + timedelta(hours=1)
         ({"max_retries": None}, {"max_retries": None}),
         ({"shadow": "label"}, {"name": "label"}),
         ({"headers": {"a": 1}}, {"options": '{"headers": {"a": 1}}'}),
+        ({"time_limit": "10", "soft_time_limit": 5}, {"options": '{"time_limit": 10.0, "soft_time_limit": 5.0}'}),
         ({"ignore_result": True}, {"options": '{"ignore_result": true}'}),
         ({"created_by": "ann"}, {"created_by": "ann"}),
     ],

@@ -1,5 +1,6 @@
 """A carrier from its win to its end: cut off, unreadable, too long, untidy."""
 
+import struct
 import time
 
 import pytest
@@ -80,6 +81,15 @@ def test_arguments_of_a_type_that_this_worker_does_not_know_harm_no_neighbour(li
     run(link, *jobs)
     assert [row(job).state for job in jobs] == ["dead_letter", "completed"]
     assert "No worker here can read the job's arguments" in row(jobs[0]).error
+
+
+def test_a_job_that_cannot_be_begun_keeps_its_lease_until_it_is_taken_back(link: Link) -> None:
+    job = enqueue(NewJob(task=echo.name, options='{"time_limit": "soon"}'))
+    token = lease(link, [job])
+    with placed(link) as place, pytest.raises(struct.error):
+        carry(token, place, Runner(current_app._get_current_object(), place))
+    assert (row(job).state, row(job).lease) == ("running", token)
+    assert Lease.objects.filter(token=token).exists(), "nobody would ever take it back"
 
 
 def test_long_arguments_and_options_stay_out_of_the_carrier(link: Link) -> None:
