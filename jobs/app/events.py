@@ -30,8 +30,7 @@ class TaskEvents:
             "task-received",
             uuid=task_id,
             name=run.task,
-            args=repr(run.args)[:500],
-            kwargs=repr(run.kwargs)[:500],
+            **arguments_of(run),
             root_id=run.options.get("root_id") or task_id,
             parent_id=run.options.get("parent_id"),
             retries=run.retries,
@@ -77,3 +76,10 @@ class TaskEvents:
             logger.info("task events are silent for a while: %s", error)
             self._dispatcher = None
             self._silent_until = time.monotonic() + PAUSE
+
+
+def arguments_of(run: Run) -> dict[str, str]:
+    """Its arguments as the call wants them shown."""
+    shown = {"args": run.options.get("argsrepr") or repr(run.args)}
+    shown["kwargs"] = run.options.get("kwargsrepr") or repr(run.kwargs)
+    return {name: text[:500] for name, text in shown.items()}

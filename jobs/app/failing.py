@@ -34,7 +34,8 @@ def chord_failure(running: Current, task: Any, reason: str) -> Outcome:
         raise ChordError(reason)
     except ChordError as error:
         info = ExceptionInfo(sys.exc_info())
-        request = Context(request_of(run, running.task_id), args=run.args, kwargs=run.kwargs)
+        shown = request_of(run, running.task_id, running.place.node)
+        request = Context(shown, args=run.args, kwargs=run.kwargs)
         task.backend.mark_as_failure(running.task_id, error, info.traceback, request=request)
         task.on_failure(error, running.task_id, run.args, run.kwargs, info)
         signals.task_failure.send(

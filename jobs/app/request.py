@@ -1,14 +1,12 @@
 """What `self.request` shows of a run."""
 
-import socket
-from functools import cache
 from typing import Any
 
 from ..engine.execute import Run
 
 
-def request_of(run: Run, task_id: str) -> dict[str, Any]:
-    """What `self.request` shows: the same as under stock Celery."""
+def request_of(run: Run, task_id: str, node: str | None = None) -> dict[str, Any]:
+    """What `self.request` shows: the same as under stock Celery. `node` is the worker's name."""
     given = run.options
     headers = given.get("headers") or {}
     return {
@@ -30,22 +28,17 @@ def request_of(run: Run, task_id: str) -> dict[str, Any]:
         "timelimit": [run.time_limit, run.soft_time_limit],
         "expires": run.expires_at,
         "eta": None,
-        "hostname": _host(),
+        "hostname": node,
         "is_eager": False,
         "ignore_result": given.get("ignore_result", False),
         "reply_to": given.get("reply_to"),
         "correlation_id": task_id,
         "origin": None,
-        "argsrepr": None,
-        "kwargsrepr": None,
+        "argsrepr": given.get("argsrepr"),
+        "kwargsrepr": given.get("kwargsrepr"),
         "properties": {},
         "stamped_headers": given.get("stamped_headers") or [],
         "stamps": {name: given.get(name) for name in given.get("stamped_headers") or []},
         "replaced_task_nesting": given.get("replaced_task_nesting", 0),
         "utc": True,
     }
-
-
-@cache
-def _host() -> str:
-    return socket.gethostname()

@@ -91,7 +91,8 @@ class Runner:
     def _out_of_time(self, running: Current, task: Any) -> Outcome:
         """A retry that comes too late is a final failure, with Celery's signals and callbacks, and is not run."""
         run = running.run
-        request = Context(request_of(run, running.task_id), args=run.args, kwargs=run.kwargs, called_directly=False)
+        shown = request_of(run, running.task_id, self._place.node)
+        request = Context(shown, args=run.args, kwargs=run.kwargs, called_directly=False)
         try:
             raise MaxRetriesExceededError(f"Can't retry {run.task}[{running.task_id}]")
         except MaxRetriesExceededError as error:
@@ -100,8 +101,9 @@ class Runner:
 
     def _in_this_process(self, task: Any, running: Current) -> Any:
         run, pid = running.run, os.getpid()
+        shown = request_of(run, running.task_id, self._place.node)
         try:
-            return self._tracer(task)(running.task_id, run.args, run.kwargs, request_of(run, running.task_id))
+            return self._tracer(task)(running.task_id, run.args, run.kwargs, shown)
         finally:
             if os.getpid() != pid:
                 os._exit(0)  # a process that the task forked, and that came back here, is nobody's worker

@@ -1,8 +1,9 @@
 """Task events must never hold up a job: a broker that takes none is left alone for a while."""
 
 import time
+from dataclasses import replace
 
-from jobs.app.events import PAUSE, TaskEvents
+from jobs.app.events import PAUSE, TaskEvents, arguments_of
 from jobs.engine.execute import held
 from jobs.engine.link import Link
 from jobs.states import End
@@ -20,3 +21,12 @@ def test_a_broker_that_takes_no_events_is_asked_once_and_then_left_alone(link: L
     events.flush()
     assert caplog.text.count("task events are silent for a while") == 1
     assert 0 < events._silent_until - time.monotonic() <= PAUSE
+
+
+def test_what_a_call_hides_of_its_arguments_is_not_told(link: Link) -> None:
+    job_id = new_job(options='{"argsrepr": "(hidden)", "kwargsrepr": "{hidden}"}')
+    run = held(link, won(link, [job_id]), job_id)
+    assert run is not None
+    run.args = ["secret-7"]
+    assert arguments_of(run) == {"args": "(hidden)", "kwargs": "{hidden}"}
+    assert arguments_of(replace(run, options={})) == {"args": "['secret-7']", "kwargs": "{}"}

@@ -154,14 +154,23 @@ def test_progress_that_cannot_be_written_fails_at_its_call(link: Link) -> None:
         ("is_eager", False),
         ("root_id", None),
         ("shadow", "label"),
+        ("hostname", "worker@test"),
+        ("argsrepr", "('***',)"),
         ("headers", {"tenant": "a"}),
         ("delivery_info", {"exchange": "", "routing_key": "default", "priority": 30, "redelivered": False}),
     ],
 )
 def test_the_request_shows_what_it_shows_under_celery(link: Link, name: str, value: object) -> None:
-    result = ask.apply_async((name,), headers={"tenant": "a"}, priority="critical", shadow="label")
+    options = {"headers": {"tenant": "a"}, "priority": "critical", "shadow": "label", "argsrepr": "('***',)"}
+    result = ask.apply_async((name,), **options)
     run_result(link, result)
     assert result.get(timeout=1) == (result.id if name in ("correlation_id", "root_id") else value)
+
+
+def test_what_a_call_hides_of_its_arguments_is_not_logged(link: Link, caplog) -> None:
+    run_result(link, boom.apply_async(("secret-7",), argsrepr="('***',)", max_retries=0))
+    (line,) = [record for record in caplog.records if record.name == "celery.app.trace"]
+    assert line.data["args"] == "('***',)"
 
 
 def test_a_text_id_is_the_id_that_the_task_sees(link: Link) -> None:
