@@ -11,7 +11,6 @@ from django.core import mail
 from django.db import connection, transaction
 from django.test import TestCase
 
-from jobs.conf import jobs_settings
 from jobs.engine.control import cancel
 from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import carry
@@ -290,14 +289,14 @@ def test_a_wait_for_a_job_that_has_not_run_names_run_jobs() -> None:
     assert result.get(timeout=1) == "o1"
 
 
-def test_no_broker_is_asked(monkeypatch) -> None:
+def test_no_broker_is_asked(monkeypatch, settings) -> None:
+    settings.JOBS_NOTIFY = True  # the wake-up asks the database only
     opened_connections = []
     monkeypatch.setattr(current_app._get_current_object(), "connection_for_write", opened_connections.append)
     monkeypatch.setattr(current_app._get_current_object(), "connection_for_read", opened_connections.append)
     shop.place.delay("o1")
     run_jobs()
     assert opened_connections == []
-    assert jobs_settings().notify, "the wake-up, which asks the database only, was on"
 
 
 def test_time_stands_where_no_test_runs(monkeypatch) -> None:
