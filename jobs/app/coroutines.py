@@ -95,9 +95,11 @@ class _CoroutineRun:
                 self._loop.end()
 
     def _cancel(self) -> bool:
+        """Whether there was something to cancel; asked first, because the loop may be done with it at once."""
+        found = self._task is not None
         with suppress(RuntimeError):  # the loop is closed
             self._loop.loop.call_soon_threadsafe(lambda: self._task and self._task.cancel())
-        return self._task is not None
+        return found
 
     async def _main(self) -> Any:
         threads = ThreadPoolExecutor(thread_name_prefix="asyncio")

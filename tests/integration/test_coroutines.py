@@ -7,6 +7,7 @@ import os
 import socketserver
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
@@ -162,6 +163,15 @@ def test_the_soft_limit_ends_a_function_that_the_coroutine_waits_for(link: Link)
     assert job.error == "SoftTimeLimitExceeded: SoftTimeLimitExceeded(0.5,)"
     assert (job.finished_at - job.started_at).total_seconds() < 10
     assert loop_now(link) == before
+
+
+def test_a_coroutine_that_is_over_as_soon_as_it_is_cancelled_was_cancelled_all_the_same(link: Link) -> None:
+    run = coroutines._CoroutineRun.__new__(coroutines._CoroutineRun)
+    # A loop that is quicker than the thread that asks it, as any may be.
+    run._loop = SimpleNamespace(loop=SimpleNamespace(call_soon_threadsafe=lambda cancel: cancel()))  # type: ignore[assignment]
+    run._task = SimpleNamespace(cancel=lambda: setattr(run, "_task", None))  # type: ignore[assignment]
+    assert run._cancel()
+    assert not run._cancel()
 
 
 def test_a_coroutine_that_its_job_does_not_wait_for_any_more_is_stopped(link: Link) -> None:
