@@ -12,6 +12,7 @@ import psycopg
 from psycopg import errors
 
 from ..conf import jobs_settings
+from ..errors import UniqueBusy
 from ..policy import Outcome
 from ..states import State
 from .abandoned import abandon
@@ -21,6 +22,8 @@ from .link import Link, Rows
 
 logger = logging.getLogger("jobs")
 
+BUSY = (errors.LockNotAvailable, errors.DeadlockDetected, UniqueBusy)
+"""Somebody else's open transaction stands in the way, on the row or on the unique key of what follows from the job."""
 RETRY = 1.0
 """Seconds before the thread tries again what failed for another reason than a locked row."""
 
@@ -192,7 +195,7 @@ class Recorder:
     def _flush(self, *, last: bool) -> bool:
         """Write all waiting outcomes; `last` ends the lease with them. Returns whether the lease is ended.
 
-        Outcomes that stay in `_waiting` belong to rows that are locked by someone, and are tried again.
+        Outcomes that stay in `_waiting` wait for somebody's open transaction, and are tried again.
         """
         batch = self._waiting
         if not batch and not last:
@@ -201,7 +204,7 @@ class Recorder:
             failpoint("K5")
             moved = self._write(self._link, batch, done=last)
             failpoint("K6")
-        except (errors.LockNotAvailable, errors.DeadlockDetected, psycopg.DataError):
+        except (*BUSY, psycopg.DataError):
             self._waiting = self._one_by_one(batch)
             return False
         self._waiting = []
@@ -213,7 +216,8 @@ class Recorder:
         for outcome in batch:
             try:
                 self._report_stale([outcome], self._write(self._link, [outcome], done=False))
-            except (errors.LockNotAvailable, errors.DeadlockDetected):
+            except BUSY as error:
+                logger.info("an outcome waits: %s", error, extra={"job_id": str(outcome.job_id)})
                 left.append(outcome)
             except psycopg.DataError as error:
                 left.append(unstorable(outcome, error))

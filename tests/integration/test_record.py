@@ -100,6 +100,23 @@ def test_a_locked_row_waits_alone_and_is_tried_until_it_is_free(link: Link, plac
     assert (states(locked), Lease.objects.exists()) == (["completed"], False)
 
 
+def test_a_next_step_whose_key_is_being_taken_is_inserted_when_it_is_free(link: Link, place: Place) -> None:
+    free, waits = new_job(), new_job()
+    step = NewJob(task="tests.support.tasks.noop", unique_key="k")
+    token = won(link, [free, waits])
+    recording = threading.Thread(target=record, args=(place, token, outcome(free), outcome(waits, next_jobs=[step])))
+    with transaction.atomic():
+        new_job(unique_key="k")
+        recording.start()
+        wait_until(lambda: row(free).state == State.COMPLETED, within=10)
+        assert row(waits).state == State.DISPATCHED
+        transaction.set_rollback(True)
+    recording.join(15)
+    assert not recording.is_alive()
+    assert states(waits, step.id) == ["completed", "pending"]
+    assert (Attempt.objects.count(), Lease.objects.exists()) == (2, False)
+
+
 def test_a_locked_row_that_was_not_started_is_given_back_when_it_is_free(link: Link, place: Place) -> None:
     done, locked = new_job(), new_job()
     token = won(link, [done, locked])
