@@ -17,7 +17,7 @@ from .failpoints import failpoint
 from .link import CallersLink, Link, Rows, jobs_alias
 from .newjob import NewJob, as_json, check
 from .queues import queue_facts, refuse_if_full
-from .unique import insert_unique
+from .unique import end_joined, insert_unique
 from .wake import wake_after_commit
 
 logger = logging.getLogger("jobs")
@@ -83,7 +83,15 @@ def _insert(link: Rows, jobs: Sequence[NewJob], *, capped: bool = True) -> list[
             key=lambda pair: (pair[0].task, pair[0].unique_key),
         )
         holders = {job.id: insert_unique(link, job, lead) for job, lead in held}
+        for job, lead in held:
+            if holders[job.id] != job.id and _is_awaited_step(job, follows=not capped):
+                end_joined(link, job, lead, holders[job.id])
     return [holders.get(job.id, job.id) for job in jobs]
+
+
+def _is_awaited_step(job: NewJob, *, follows: bool) -> bool:
+    """Whether a job has later steps, or is the last of them: ids that we make are nobody's yet, and of version 7."""
+    return '"chain": [' in (job.options or "") or (follows and job.id.version != 7)
 
 
 def _insert_plain(link: Rows, jobs: Sequence[tuple[NewJob, int]]) -> None:

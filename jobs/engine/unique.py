@@ -43,6 +43,16 @@ def insert_unique(link: Rows, job: NewJob, lead: int) -> uuid.UUID:
     raise UniqueBusy(job.task, job.unique_key or "", "it changed hands again and again")
 
 
+def end_joined(link: Rows, job: NewJob, lead: int, holder: uuid.UUID) -> None:
+    """A step of a chain for which another job stands is cancelled, and with it the later steps: they never follow.
+
+    Their ids were given to the caller, who may wait for them.
+    """
+    link.rows("insert_all", jobs=as_json([(replace(job, unique_key=None, unique_for=None), lead)]))
+    reason = f"job {holder} holds its unique key and stands for it; what was to follow it does not"
+    abandon(link.rows, end(link, [job.id], actor="unique key", reason=reason, ip=None).now)
+
+
 def _try(link: Rows, job: NewJob, lead: int) -> uuid.UUID | None:
     """One look at the holder and one insert. None: look again."""
     holders = link.rows("holder", task=job.task, unique_key=job.unique_key)

@@ -8,13 +8,13 @@ from celery import chain, group, shared_task
 from django.db import connection, transaction
 
 from jobs.conf import jobs_settings
-from jobs.engine import cancel
+from jobs.engine import cancel, requeue
 from jobs.engine.link import Link
 from jobs.engine.maintenance import Sweeper
 from jobs.errors import DuplicateJob, InvalidJob, QueueFull
 from jobs.models import AuditEntry, Job, Queue
 from jobs.states import State
-from tests.support.engine import lease, row, run, won
+from tests.support.engine import drain, lease, row, run, won
 from tests.support.tasks import add, fail, noop
 
 
@@ -213,6 +213,34 @@ def test_the_later_steps_of_a_replaced_chain_are_ended(link: Link) -> None:
     result = chain(add.s(1, 2).set(unique_key="k"), add.s(3)).apply_async()
     add.apply_async((1, 2), unique_key="k", on_conflict="replace")
     assert row(UUID(result.id)).state == State.FAILED
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_step_of_a_chain_for_which_another_job_stands_ends_its_chain_in_sight(link: Link, place: int) -> None:
+    holder = call(countdown=60)
+    steps = [add.s(1, 2), add.s(3), add.s(4)]
+    steps[place].set(unique_key="order-7")
+    last = chain(*steps).apply_async()
+    drain(link)
+    results = [last.parent.parent, last.parent, last]
+    ends = [row(UUID(result.id)).state for result in results]
+    assert ends == [State.COMPLETED] * place + [State.CANCELLED] + [State.FAILED] * (2 - place)
+    assert str(holder) in AuditEntry.objects.get(resource_id=results[place].id).detail["reason"]
+
+
+def test_a_step_that_another_job_stood_for_may_be_requeued_and_its_chain_goes_on(link: Link) -> None:
+    holder = call(countdown=60)
+    last = chain(add.s(1, 2).set(unique_key="order-7"), add.s(3)).apply_async()
+    cancel([holder], actor="ann")
+    requeue([UUID(last.parent.id)], actor="ann")
+    drain(link)
+    assert last.get(timeout=1) == 6
+
+
+def test_a_callback_for_which_another_job_stands_leaves_nothing(link: Link) -> None:
+    call(countdown=60)
+    run(link, UUID(noop.apply_async(link=add.si(1, 2).set(unique_key="order-7")).id))
+    assert Job.objects.count() == 2
 
 
 def test_a_queue_of_a_transaction_that_was_rolled_back_is_forgotten(link: Link) -> None:
