@@ -79,9 +79,10 @@ def _success(running: Current, value: Any) -> Outcome:
     if value is not None and not run.options.get("ignore_result"):
         try:
             result = encode("result", value)
-        except InvalidJob as reason:
+        except Exception as reason:  # its own __json__ may raise anything
             # The work is done: running it again would do it twice.
-            error = clean(f"completed, but its result is not kept: {reason}", LONGEST_ERROR)
+            said = str(reason) if isinstance(reason, InvalidJob) else _text(reason)
+            error = clean(f"completed, but its result is not kept: {said}", LONGEST_ERROR)
     outcome = _ended(run, State.COMPLETED, End.COMPLETED, result=result, error=error)
     return followed(running, outcome)
 

@@ -22,6 +22,7 @@ from tests.support.odd_tasks import (
     raises,
     reports,
     reports_an_object,
+    returns_a_breaking_object,
     returns_an_object,
     returns_nul,
     stock,
@@ -97,11 +98,19 @@ def test_an_exception_that_cannot_be_printed_is_recorded_by_its_name(link: Link)
     assert result.state == "FAILURE"
 
 
-@pytest.mark.parametrize("task", [returns_an_object, returns_nul], ids=lambda task: task.__name__)
-def test_a_result_that_cannot_be_kept_does_not_undo_the_work(link: Link, task) -> None:
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        (returns_an_object, "The job's result can't be written as JSON"),
+        (returns_nul, "The job's result hold a NUL"),
+        (returns_a_breaking_object, "KeyError: 'of its own'"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_result_that_cannot_be_kept_does_not_undo_the_work(link: Link, task, why: str) -> None:
     job = run_result(link, task.delay())
     assert (job.state, job.result) == ("completed", None)
-    assert job.error.startswith("completed, but its result is not kept: The job's result")
+    assert job.error.startswith(f"completed, but its result is not kept: {why}")
 
 
 def test_a_task_that_no_worker_knows_waits_for_a_deployment_and_then_is_a_dead_letter(link: Link) -> None:

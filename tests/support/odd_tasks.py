@@ -87,6 +87,15 @@ def returns_nul():
 
 
 @shared_task
+def returns_a_breaking_object():
+    class Breaking:
+        def __json__(self):
+            raise KeyError("of its own")
+
+    return Breaking()
+
+
+@shared_task
 def leaves_a_block_open(how):
     if how == "atomic":
         transaction.atomic().__enter__()
