@@ -1,6 +1,7 @@
 """The key of a call that is to be the only one of its kind."""
 
 import hashlib
+import json
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,7 @@ def unique_key(args: Any, kwargs: Any, options: dict[str, Any]) -> str | None:
         return None
     if key is True:
         said = encode("args", [list(args or ()), sorted(dict(kwargs or {}).items())])
+        said = json.dumps(json.loads(said), sort_keys=True)  # equal dicts are equal in whatever order they were made
         return hashlib.sha256(said.encode()).hexdigest()
     if isinstance(key, int | UUID):
         return str(key)

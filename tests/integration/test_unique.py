@@ -154,6 +154,8 @@ def test_a_key_of_the_arguments(link: Link) -> None:
     ids = {add.apply_async((1, 2), unique_key=True).id for _ in range(2)}
     ids |= {add.apply_async((1,), {"y": 2}, unique_key=True).id, add.apply_async((1, 3), unique_key=True).id}
     assert len(ids) == 3
+    same = {add.apply_async((given, 0), unique_key=True).id for given in ({"a": 1, "b": 2}, {"b": 2, "a": 1})}
+    assert len(same) == 1
 
 
 @shared_task(unique_key=lambda order, **_: order, unique_for=30, on_conflict="raise")
