@@ -118,7 +118,7 @@ class Outcome:
     """What one run of one job ended with, ready to be recorded.
 
     Times are aware UTC on the database's clock. `result` is JSON; `delay` is seconds until the next attempt;
-    `args` and `kwargs` are new JSON arguments of a retry, or None to keep them.
+    `args`, `kwargs` and `options` are new JSON of a retry, `queue` and `priority` its new place, or None to keep them.
     """
 
     job_id: UUID
@@ -133,6 +133,9 @@ class Outcome:
     spent: int = 0
     args: str | None = None
     kwargs: str | None = None
+    queue: str | None = None
+    priority: int | None = None
+    options: str | None = None
     progress: str | None = None
     children: str | None = None
     """JSON: results of the jobs it called, as Celery lists them."""

@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Again:
-    """What `self.retry()` asked for: seconds to wait, the arguments of the next run as JSON, and why."""
+    """What `self.retry()` asked for: seconds to wait, the arguments of the next run as JSON, and why.
+
+    Queue, priority and options (JSON) are None where they stay.
+    """
 
     delay: float
     args: str
     kwargs: str
+    queue: str | None = None
+    priority: int | None = None
+    options: str | None = None
     cause: BaseException | None = None
 
 
@@ -67,6 +73,8 @@ class Current:
     next_jobs: list["NewJob"] = field(default_factory=list)
     next_chords: list["NewChord"] = field(default_factory=list)
     again: Again | None = None
+    retry_options: dict[str, Any] = field(default_factory=dict)
+    """What `self.retry()` was given for the next run, besides its arguments and its time."""
     replaced: bool = False
     """`self.replace()` was called: another job takes over its id."""
     children: list[Any] = field(default_factory=list)

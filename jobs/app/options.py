@@ -214,7 +214,11 @@ def _retries_by_itself(task: Any) -> bool:
 
 
 def _queue(app: Celery, options: dict[str, Any]) -> str:
-    queue = options.get("queue") or jobs_settings().default_queue
+    return queue_name(options.get("queue") or jobs_settings().default_queue)
+
+
+def queue_name(queue: Any) -> str:
+    """The name of a queue, which may be given as kombu's."""
     return queue.name if isinstance(queue, Queue) else str(queue)
 
 

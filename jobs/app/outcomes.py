@@ -107,6 +107,9 @@ def retried(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
         delay=again.delay if again is not None else running.verdict and running.verdict.delay,
         args=again and again.args,
         kwargs=again and again.kwargs,
+        queue=again and again.queue,
+        priority=again and again.priority,
+        options=again and again.options,
     )
 
 

@@ -12,14 +12,14 @@ from celery.app.task import extract_exec_options
 from celery.utils.time import maybe_make_aware
 from kombu.utils.json import loads
 
-from ..engine.newjob import NewJob, job_key
+from ..engine.newjob import NewJob, check, job_key, priority_number
 from ..engine.payload import encode
 from ..errors import EagerMode, InvalidJob
 from ..wire import UNTRACKED
 from .alike import copied, remember
 from .current import Again, Current, current
 from .gathering import insert, once, waits_for
-from .options import declared, limits, new_job, seconds, shrunk
+from .options import BROKER_OPTIONS, TRAVELLING, declared, limits, new_job, queue_name, seconds, shrunk, travelling
 
 publishing: ContextVar[bool] = ContextVar("jobs_publishing", default=False)
 """Whether a message of an untracked task is on its way to the broker."""
@@ -114,8 +114,28 @@ def _again(app: Celery, running: Current, args: Any, kwargs: Any, options: dict[
     delay = seconds("countdown", options.get("countdown")) or 0.0
     if options.get("eta") is not None:
         delay = (maybe_make_aware(options["eta"], app.timezone) - datetime.now(UTC)).total_seconds()
-    running.again = Again(max(0.0, delay), encode("args", list(args or ())), encode("kwargs", dict(kwargs or {})))
+    again = Again(max(0.0, delay), encode("args", list(args or ())), encode("kwargs", dict(kwargs or {})))
+    if running.retry_options:
+        _change(again, running, running.retry_options)
+    running.again = again
     return _result(app, running.task_id, options)
+
+
+MAY_CHANGE = TRAVELLING | BROKER_OPTIONS | {"queue", "priority"}
+"""Options that `self.retry()` takes for the next run."""
+
+
+def _change(again: Again, running: Current, given: dict[str, Any]) -> None:
+    """What the next run has otherwise than this one. Raises InvalidJob for what a retry can't change."""
+    for name in sorted(set(given) - MAY_CHANGE):
+        raise InvalidJob(f"self.retry({name}=…) is not possible: a retry keeps it. Call self.replace() to change it.")
+    run = running.run
+    queue, priority = given.get("queue") or given.get("routing_key"), given.get("priority")
+    again.queue = None if queue is None else queue_name(queue)
+    again.priority = None if priority is None else priority_number(priority)
+    check(NewJob(task=run.task, queue=again.queue or run.queue))
+    options = {**run.options, **given}
+    again.options = travelling({**options, **limits(options)}, running.task_id)
 
 
 def _routed(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,7 @@ class JobTask(DjangoTask):
             limit = running.run.max_retries
             max_retries = math.inf if limit is None else limit  # type: ignore[assignment]
         failure = exc if isinstance(exc, BaseException) else sys.exception()
+        running.retry_options = options
         is_timed = self._is_timed(countdown, eta, by_celery=sys._getframe(1).f_globals is autoretry.__dict__)
         try:
             answer = super().retry(args, kwargs, exc, False, eta, countdown, max_retries, **options)

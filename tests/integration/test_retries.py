@@ -1,9 +1,11 @@
 """Retries: the platform's, Celery's and the task's own."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from kombu.utils.json import loads
 
 from jobs.engine.link import Link
 from jobs.models import Attempt, Job
@@ -51,6 +53,29 @@ def test_retry_may_change_the_arguments_and_the_delay(link: Link) -> None:
     assert 29 < (job.run_at - job.started_at).total_seconds() < 32
     job = later(link, later(link, job))
     assert (job.state, job.result, job.attempt) == ("completed", '"done"', 3)
+
+
+def test_retry_may_change_the_place_and_the_options_of_the_next_run(link: Link) -> None:
+    new = {"queue": "slow", "priority": "high", "time_limit": 99, "headers": {"b": 2}}
+    job = run_result(link, again.apply_async((1,), new, headers={"a": 1}, soft_time_limit=5, task_id="nightly"))
+    assert (job.state, job.queue, job.priority) == ("retrying", "slow", 20)
+    assert loads(job.options) == {"headers": {"b": 2}, "soft_time_limit": 5, "time_limit": 99, "task_id": "nightly"}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tags": {"a": "b"}}, r"self.retry\(tags=…\) is not possible"),
+        ({"quue": "slow"}, r"self.retry\(quue=…\) is not possible"),
+        ({"queue": "jobs.any"}, "the platform's own"),
+        ({"priority": 101}, "Priority 101 is not known"),
+        ({"time_limit": 1, "soft_time_limit": 2}, "the soft one must come first"),
+    ],
+)
+def test_a_retry_with_options_that_cannot_be_is_a_dead_letter_that_says_so(link: Link, options, said: str) -> None:
+    job = run_result(link, again.apply_async((1,), options))
+    assert job.state == "dead_letter"
+    assert re.search(said, job.error)
 
 
 @pytest.mark.parametrize("countdown", [1e12, "inf", "nan", "soon"])

@@ -10,9 +10,9 @@ WITH closed AS (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(states)s::text[], %(ends)s::text[], %(started)s::timestamptz[], %(finished)s::timestamptz[],
         %(results)s::text[], %(errors)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(spent)s::int[],
-        %(args)s::text[], %(kwargs)s::text[], %(progress)s::text[], %(children)s::text[], %(final)s::bool[]
+        %(args)s::text[], %(kwargs)s::text[], %(queues)s::text[], %(priorities)s::int[], %(options)s::text[], %(progress)s::text[], %(children)s::text[], %(final)s::bool[]
     ) AS outcome (id, state, ending, started_at, finished_at, result, error, traceback, delay, spent,
-                  args, kwargs, progress, children, final)
+                  args, kwargs, queue, priority, options, progress, children, final)
     ORDER BY id
 ), moved AS (
     UPDATE jobs_job AS job
@@ -27,6 +27,8 @@ WITH closed AS (
            result = CASE WHEN outcome.state = 'scheduled' THEN job.result ELSE outcome.result END,
            error = CASE WHEN outcome.state = 'scheduled' THEN coalesce(outcome.error, job.error) ELSE outcome.error END,
            args = coalesce(outcome.args, job.args), kwargs = coalesce(outcome.kwargs, job.kwargs),
+           queue = coalesce(outcome.queue, job.queue), priority = coalesce(outcome.priority, job.priority),
+           options = coalesce(outcome.options, job.options),
            progress = coalesce(outcome.progress::jsonb, job.progress),
            children = coalesce(outcome.children, job.children),
            after = CASE WHEN outcome.state = 'blocked' THEN job.id ELSE job.after END,
