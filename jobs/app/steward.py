@@ -28,6 +28,7 @@ from ..engine.failpoints import failpoint
 from ..engine.link import Link
 from ..engine.slots import Slots
 from ..engine.unready import unready
+from ..errors import UniqueBusy
 from . import pools
 from .child import share
 from .enforcer import CANCELS, CLOSING, Enforcer
@@ -265,7 +266,7 @@ class Steward(bootsteps.StartStopStep):
         """Do it now, or after the next heartbeat: no sweep takes back what a live worker has won."""
         try:
             work()
-        except psycopg.Error:
+        except (psycopg.Error, UniqueBusy):
             self._undone.append(lambda: self._insist(work))
             raise
 

@@ -11,6 +11,7 @@ from django.db import connection
 
 from jobs.app import child
 from jobs.app.steward import Steward
+from jobs.errors import UniqueBusy
 from jobs.models import AuditEntry, Worker
 from tests.support.engine import unsent
 from tests.support.wait import wait_until
@@ -73,13 +74,14 @@ def test_a_worker_that_was_presumed_dead_starts_anew(steward: Steward, caplog) -
     assert Worker.objects.get(id=before).lost_at is not None
 
 
-def test_work_that_the_database_refused_is_done_after_the_next_heartbeat(steward: Steward) -> None:
+@pytest.mark.parametrize("error", [psycopg.OperationalError(), UniqueBusy("mail.send", "k", "waited 2 s")], ids=repr)
+def test_work_that_the_database_refused_is_done_after_the_next_heartbeat(steward: Steward, error: Exception) -> None:
     done: list[str] = []
 
     def work() -> None:
         done.append("tried")
         if len(done) == 1:
-            raise psycopg.OperationalError("away")
+            raise error
 
     steward._later(work)
     wait_until(lambda: len(done) == 2, what="the second try")
