@@ -77,8 +77,7 @@ class Place:
 
 def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
-    won_at_monotonic = time.monotonic()
-    place.slots.write(place.index, token, 0, won_at_monotonic)
+    place.slots.write(place.index, token, 0, time.monotonic())
     failpoint("K1")
     rows = place.link.insist(
         "win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node, receipt=uuid4()
@@ -88,6 +87,8 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
         logger.info("lease is void: nothing to run", extra={"lease": str(token)})
         return 0
     failpoint("K2")
+    # After the reply, not before the request: times would be ahead of the database's by all that it waited for.
+    won_at_monotonic = time.monotonic()
     queue, payload, won_at = rows[0]
     jobs = _read(payload, token, place.link)
     lease = _Won(token, queue, won_at, won_at_monotonic, alone=len(jobs) == 1)

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from celery import current_app
+from django.db import connection
 
 from jobs.app.runner import Runner
 from jobs.engine.enqueue import enqueue
@@ -90,6 +91,16 @@ def test_a_job_that_cannot_be_begun_keeps_its_lease_until_it_is_taken_back(link:
         carry(token, place, Runner(current_app._get_current_object(), place))
     assert (row(job).state, row(job).lease) == ("running", token)
     assert Lease.objects.filter(token=token).exists(), "nobody would ever take it back"
+
+
+def test_times_are_never_ahead_of_the_databases_however_long_the_win_took(link: Link) -> None:
+    job = job_key(echo.delay(1).id)
+    token = lease(link, [job])
+    with placed(link) as place:
+        with connection.cursor() as cursor:  # the first try fails, the second comes a while later
+            cursor.execute("SELECT pg_terminate_backend(%s)", [link._open().info.backend_pid])
+        carry(token, place, Runner(current_app._get_current_object(), place))
+    assert row(job).started_at <= row(job).finished_at <= row(job).updated_at
 
 
 def test_long_arguments_and_options_stay_out_of_the_carrier(link: Link) -> None:
