@@ -10,7 +10,8 @@ WITH closed AS (
     SELECT * FROM unnest(
         %(ids)s::uuid[], %(states)s::text[], %(ends)s::text[], %(started)s::timestamptz[], %(finished)s::timestamptz[],
         %(results)s::text[], %(errors)s::text[], %(tracebacks)s::text[], %(delays)s::float8[], %(spent)s::int[],
-        %(args)s::text[], %(kwargs)s::text[], %(queues)s::text[], %(priorities)s::int[], %(options)s::text[], %(progress)s::text[], %(children)s::text[], %(final)s::bool[]
+        %(args)s::text[], %(kwargs)s::text[], %(queues)s::text[], %(priorities)s::int[], %(options)s::text[],
+        %(progress)s::text[], %(children)s::text[], %(final)s::bool[]
     ) AS outcome (id, state, ending, started_at, finished_at, result, error, traceback, delay, spent,
                   args, kwargs, queue, priority, options, progress, children, final)
     ORDER BY id
