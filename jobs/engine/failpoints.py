@@ -122,8 +122,16 @@ def _cut_database(_: float) -> None:
 
 def _cut_broker(_: float) -> None:
     for connected in _objects(socket.socket):
-        if connected.fileno() >= 0 and connected.type == socket.SOCK_STREAM:
+        if connected.fileno() >= 0 and connected.type == socket.SOCK_STREAM and _has_address(connected):
             _shut(connected.fileno())
+
+
+def _has_address(connected: socket.socket) -> bool:
+    """Whether it leads to a server: a process's pairs of sockets for itself have none, and no network cuts them."""
+    try:
+        return bool(connected.getpeername())
+    except OSError:
+        return False  # not connected
 
 
 def _objects(kind: type) -> list:

@@ -18,11 +18,22 @@ for n in range(1, 6):
     print(n, flush=True)
     failpoint("K3")
 """
+CUT = """
+import socket
+import django; django.setup()
+from jobs.engine.failpoints import failpoint
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+left, right = socket.socketpair()
+failpoint("K3")
+left.send(b"own")
+print(client.recv(1), right.recv(3))
+"""
 
 
-def passes(folder: Path) -> "subprocess.CompletedProcess[str]":
+def passes(folder: Path, code: str = PASS_FIVE_TIMES) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "JOBS_FAILPOINTS": str(folder)}
-    command = [sys.executable, "-c", PASS_FIVE_TIMES]
+    command = [sys.executable, "-c", code]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, start_new_session=True)
 
 
@@ -44,6 +55,11 @@ def test_a_stopped_process_goes_on_by_itself(tmp_path: Path) -> None:
 def test_a_place_raises(action: str, said: str, tmp_path: Path) -> None:
     arm(tmp_path, "K3", action)
     assert said in passes(tmp_path).stderr
+
+
+def test_what_leads_to_a_server_is_cut_and_no_pair_of_a_process_with_itself(tmp_path: Path) -> None:
+    arm(tmp_path, "K3", "cutbroker")
+    assert passes(tmp_path, CUT).stdout.split() == ["b''", "b'own'"]
 
 
 def test_what_is_not_known_can_not_be_armed(tmp_path: Path) -> None:
