@@ -45,7 +45,9 @@ def test_a_failure_is_a_dead_letter_with_its_traceback(link: Link) -> None:
     result = boom.delay()
     job = run_result(link, result)
     assert (job.state, job.error) == ("dead_letter", "ValueError: no luck")
-    assert "in boom" in Attempt.objects.get().traceback
+    traceback = Attempt.objects.get().traceback
+    assert "in boom" in traceback
+    assert "celery" not in traceback.partition("in boom")[0], "it begins with the task's own frame"
     with pytest.raises(ValueError, match="no luck"):
         result.get(timeout=1)
 
