@@ -185,7 +185,7 @@ def _turns(place: Place, queue: str | None, aging_us: int) -> Iterator[tuple[UUI
 
 def _ready(place: Place, queue: str | None, aging_us: int) -> list[str]:
     names = []
-    for name, paused, known, _ in sorted(place.link.rows("ready_queues")):
+    for name, paused, known, *_ in sorted(place.link.rows("ready_queues")):
         if not known:
             place.link.rows("add_queue", name=name, aging_us=aging_us)
         if not paused and queue in (None, name):

@@ -11,6 +11,7 @@ from django.core import mail
 from django.db import connection, transaction
 from django.test import TestCase
 
+from jobs.engine import pause, resume
 from jobs.engine.control import cancel
 from jobs.engine.enqueue import enqueue
 from jobs.engine.execute import carry
@@ -100,6 +101,14 @@ def test_a_paused_queue_waits() -> None:
     shop.send.apply_async(("o1",), queue="mail")
     assert run_jobs() == []
     Queue.objects.update(paused_at=None)
+    assert len(run_jobs()) == 1
+
+
+def test_a_paused_task_stays_until_it_is_resumed() -> None:
+    shop.send.delay("o1")
+    pause("task", shop.send.name, actor="ada")
+    assert run_jobs() == []
+    resume("task", shop.send.name, actor="ada")
     assert len(run_jobs()) == 1
 
 
