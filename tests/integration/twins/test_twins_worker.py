@@ -70,7 +70,9 @@ def only_who_is_over_his_limit_is_killed(link: Link) -> None:
     ):
         enforcer_of(slots, link).limits()
         assert dies(late)
+        assert slots.read(1)
         assert is_alive(within)
+        assert slots.read(2)
         assert is_alive(without)
 
 
