@@ -55,6 +55,8 @@ class JobsSettings:
     """Seconds of waiting that weigh as much as one point of priority, for new queues."""
     max_payload: int = 1_048_576
     """Longest args, kwargs or options of one job, bytes of JSON each."""
+    max_result: int = 268_435_456
+    """Longest result of one job, bytes of JSON; a longer one is not kept, and its job completes without it."""
     strict: bool = False
     """Raise, instead of warn, when a call's transaction is open on another database alias than the jobs'."""
     notify: bool = True
@@ -155,6 +157,7 @@ _ABOVE_ZERO = (
     "retry_backoff_max",
     "aging",
     "max_payload",
+    "max_result",
 )
 
 

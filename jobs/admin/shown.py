@@ -76,9 +76,11 @@ def rough(seconds: float) -> str:
 
 
 def pretty(text: str | None) -> str:
-    """JSON text, indented; as it is when it is none."""
+    """JSON text, indented; as it is when it is none, or too long to be shown whole."""
     if text is None:
         return "–"
+    if len(text) > 10 * LONGEST:
+        return block(text)
     try:
         return block(json.dumps(json.loads(text), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):
@@ -92,11 +94,11 @@ def pretty_value(value: Any) -> str:
 def block(text: str | None) -> str:
     if not text:
         return "–"
-    # Half a surrogate pair is legal in JSON, but in no answer.
-    text = text.encode("utf-8", "replace").decode()
     rest = f"\n… cut here: {len(text):,} characters in all" if len(text) > LONGEST else ""
+    # Half a surrogate pair is legal in JSON, but in no answer.
+    text = text[:LONGEST].encode("utf-8", "replace").decode()
     # A block that scrolls must be reachable by keyboard.
-    return format_html('<pre class="jobs-block" tabindex="0">{}{}</pre>', text[:LONGEST], rest)
+    return format_html('<pre class="jobs-block" tabindex="0">{}{}</pre>', text, rest)
 
 
 def first_line(text: str | None, longest: int = 120) -> str:

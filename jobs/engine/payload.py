@@ -34,14 +34,19 @@ def encode(what: str, value: Any) -> str:
     plain = _BYTES.sub("", text) if "\\u0000" in text and what != "progress" else text
     if "\\u" in plain and not _STORABLE.fullmatch(plain):
         raise InvalidJob(f"The job's {what} hold a NUL character or half a surrogate pair; remove it from the text.")
-    limit = jobs_settings().max_payload
-    if len(text) > limit:
-        raise InvalidJob(
-            f"The job's {what} are {len(text):,} bytes of JSON; the limit JOBS_MAX_PAYLOAD is {limit:,}. "
-            "Store the data and pass its key."
-        )
+    _refuse_too_long(what, text)
     _refuse_unreadable(what, text)
     return text
+
+
+def _refuse_too_long(what: str, text: str) -> None:
+    settings = jobs_settings()
+    name, limit = ("RESULT", settings.max_result) if what == "result" else ("PAYLOAD", settings.max_payload)
+    if len(text) > limit:
+        raise InvalidJob(
+            f"The job's {what} is {len(text):,} bytes of JSON; the limit JOBS_MAX_{name} is {limit:,}. "
+            "Store the data and pass its key."
+        )
 
 
 def _refuse_unreadable(what: str, text: str) -> None:

@@ -69,6 +69,7 @@ def test_all_problems_are_named_at_once(settings) -> None:
         ("reject_delay", -1),
         ("unknown_task_retries", -1),
         ("max_payload", 0),
+        ("max_result", 0),
         ("default_max_retries", -1),
         ("default_queue", ""),
         ("aging", 2.5),

@@ -83,6 +83,13 @@ def test_a_payload_longer_than_the_limit_is_refused_with_both_numbers(settings) 
     assert encode("args", "x" * (1_048_576 - 2))
 
 
+def test_a_result_has_a_limit_of_its_own(settings) -> None:
+    settings.JOBS_MAX_RESULT = 2_000_000
+    assert encode("result", "x" * 1_999_998)
+    with pytest.raises(InvalidJob, match="2,000,001 bytes of JSON; the limit JOBS_MAX_RESULT is 2,000,000"):
+        encode("result", "x" * 1_999_999)
+
+
 def test_a_uuid_is_its_own_key_and_any_other_text_has_one_of_its_own() -> None:
     id_ = uuid.uuid4()
     assert job_key(id_) == job_key(str(id_)) == job_key(id_.hex.upper()) == id_
