@@ -75,7 +75,7 @@ def remember(app: Celery, given: dict[str, Any], options: dict[str, Any], job: N
     # A job that waits for a chord carries its countdown; a key may depend on the arguments.
     if found is None or waits_for() is not None or options.get("unique_key") is not None:
         return
-    if not _is_plain(given) or not nobody_looks(app):
+    if not is_plain(given) or not nobody_looks(app):
         return
     text = travelling({name: value for name, value in options.items() if name not in OWN}, None)
     if text is not None:
@@ -89,6 +89,6 @@ def nobody_looks(app: Celery) -> bool:
     return all(isinstance(route, MapRoute) for route in app.amqp.router.routes or ())
 
 
-def _is_plain(options: dict[str, Any]) -> bool:
+def is_plain(options: dict[str, Any]) -> bool:
     """Whether none of the values can change between two calls."""
     return all(type(value) in PLAIN or name in UNSEEN for name, value in options.items())

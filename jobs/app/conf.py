@@ -13,10 +13,16 @@ class RememberedSettings(Settings):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Not as an attribute: Celery would take that for a setting.
-        self.__dict__["found"] = {}
+        # Not as attributes: Celery would take those for settings.
+        self._forget()
         super().__init__(*args, **kwargs)
         setting_changed.connect(self._forget)
+
+    @property
+    def derived(self) -> dict[Any, Any]:
+        """A place for what follows from the settings; empty again when one of them changes."""
+        derived: dict[Any, Any] = self.__dict__["derived_"]
+        return derived
 
     def __getitem__(self, key: str) -> Any:
         found = self.__dict__["found"]
@@ -56,4 +62,4 @@ class RememberedSettings(Settings):
         self._forget()
 
     def _forget(self, **_: Any) -> None:
-        self.__dict__["found"] = {}
+        self.__dict__["found"], self.__dict__["derived_"] = {}, {}

@@ -12,10 +12,12 @@ from celery.app.task import extract_exec_options
 from celery.utils.time import maybe_make_aware
 from kombu.utils.json import loads
 
+from ..engine.like import enqueue_like
 from ..engine.newjob import NewJob, check, job_key, priority_number
 from ..engine.payload import encode
 from ..errors import EagerMode, InvalidJob
 from ..wire import UNTRACKED
+from . import usual
 from .alike import copied, remember
 from .current import Again, Current, current
 from .gathering import insert, once, waits_for
@@ -39,18 +41,29 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
     running = current()
     if running is not None and options.get("task_id") == running.task_id and not running.replaced:
         return _again(app, running, args, kwargs, options)
-    job = prepared(app, name, args, kwargs, task, options)
-    key = insert(job)
-    task_id = (key == job.id and options.get("task_id")) or str(key)
+    task_id, queue = _inserted(app, name, args, kwargs, task, options)
     if signals.after_task_publish.receivers:
         signals.after_task_publish.send(
             sender=name,
             body=(args, kwargs, {}),
             exchange="",
-            routing_key=job.queue,
+            routing_key=queue,
             headers={"id": task_id, "task": name},
         )
     return _result(app, str(task_id), options)
+
+
+def _inserted(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> tuple[str, str]:
+    """The id that the call's job has, and its queue."""
+    like = usual.recalled(app, task, options)
+    if like is not None:
+        texts = (encode("args", list(args)) if args else "[]", encode("kwargs", dict(kwargs)) if kwargs else "{}")
+        return enqueue_like(like, *texts), like.job.queue
+    job = prepared(app, name, args, kwargs, task, options)
+    if task is not None:
+        usual.remember(app, task, options, job)
+    key = insert(job)
+    return (key == job.id and options.get("task_id")) or str(key), job.queue
 
 
 def prepared(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> NewJob:

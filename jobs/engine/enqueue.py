@@ -47,13 +47,13 @@ def enqueue_all(jobs: Sequence[NewJob]) -> list[uuid.UUID]:
 @contextmanager
 def callers_link() -> Iterator[CallersLink | Link]:
     """Where a caller's jobs are written; wakes the dispatcher when they are committed."""
-    if _in_event_loop():
+    if in_event_loop():
         with _loop_link_lock:
             yield _loop_link
             _loop_link.rows("wake")
         return
     alias = jobs_alias()
-    _warn_of_other_transactions(alias)
+    warn_of_other_transactions(connections[alias])
     yield CallersLink(alias)
     failpoint("KE1")
     wake_after_commit(alias)
@@ -68,7 +68,7 @@ def enqueue_in(link: Rows, jobs: Sequence[NewJob]) -> None:
 
 def _insert(link: Rows, jobs: Sequence[NewJob], *, capped: bool = True) -> list[uuid.UUID]:
     leads = _leads(link, jobs, capped)
-    if len(jobs) == 1 and jobs[0].is_plain and link.rows("insert", **_row(jobs[0], leads[0])):
+    if len(jobs) == 1 and jobs[0].is_plain and link.rows("insert", **row(jobs[0], leads[0])):
         return [jobs[0].id]
     if len(jobs) == 1 and jobs[0].unique_key is None:
         _insert_plain(link, [(jobs[0], leads[0])])
@@ -111,7 +111,7 @@ def _leads(link: Rows, jobs: Sequence[NewJob], capped: bool) -> list[int]:
     return [job.priority * facts[job.queue].aging_us for job in jobs]
 
 
-def _row(job: NewJob, lead: int) -> dict[str, Any]:
+def row(job: NewJob, lead: int) -> dict[str, Any]:
     return {"lead": lead, **{name: getattr(job, name) for name in _PLAIN}}
 
 
@@ -136,7 +136,7 @@ _loop_link = Link("jobs enqueue")
 _loop_link_lock = threading.RLock()
 
 
-def _in_event_loop() -> bool:
+def in_event_loop() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -144,9 +144,11 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _warn_of_other_transactions(alias: str) -> None:
-    if connections[alias].in_atomic_block:
+def warn_of_other_transactions(connection: Any) -> None:
+    """Tell who calls inside a transaction that the job would not be part of. Raises InvalidJob under JOBS_STRICT."""
+    if connection.in_atomic_block:
         return
+    alias = connection.alias
     for other in connections.all(initialized_only=True):
         if other.alias != alias and other.in_atomic_block:
             message = (

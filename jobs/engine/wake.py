@@ -2,8 +2,11 @@
 
 import logging
 import time
+from collections.abc import Callable
+from functools import cache, partial
 
-from django.db import Error, connections, transaction
+from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from ..conf import jobs_settings
 from .failpoints import failpoint
@@ -20,8 +23,22 @@ def wake_after_commit(alias: str) -> None:
     """Wake the dispatcher once the caller's transaction commits; at most once per process and QUIET seconds."""
     connection = connections[alias]
     # With autocommit off by hand, Django knows of no commit to wait for: the dispatcher polls.
-    if jobs_settings().notify and (connection.in_atomic_block or connection.get_autocommit()):
-        transaction.on_commit(lambda: _wake(alias), using=alias, robust=True)
+    if not jobs_settings().notify or not (connection.in_atomic_block or connection.get_autocommit()):
+        return
+    wake = _waker(alias)
+    if not _is_next(connection, wake):
+        connection.on_commit(wake, robust=True)
+
+
+@cache
+def _waker(alias: str) -> Callable[[], None]:
+    return partial(_wake, alias)
+
+
+def _is_next(connection: BaseDatabaseWrapper, wake: Callable[[], None]) -> bool:
+    """Whether the last thing to do after the commit is that already, in this very savepoint."""
+    waiting = connection.run_on_commit
+    return bool(waiting) and waiting[-1][1] is wake and waiting[-1][0] == set(connection.savepoint_ids)
 
 
 def _wake(alias: str) -> None:

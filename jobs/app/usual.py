@@ -1,0 +1,80 @@
+"""Calls of a task that differ in nothing but their arguments: one is prepared, the others are like it.
+
+What `alike` is for the members of a group, this is for calls one by one, until a setting changes.
+"""
+
+from dataclasses import dataclass
+from operator import is_
+from typing import Any
+
+from celery import Celery, signals
+
+from ..engine.like import Like
+from ..engine.newjob import NewJob
+from .alike import UNSEEN, is_plain, nobody_looks
+from .current import current
+from .gathering import known
+
+NEVER = ("task_id", "group_id", "chord", "chain")
+"""Options that make a call one of a kind, or one of a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """A call that was prepared, and all that made its job what it is."""
+
+    names: tuple[str, ...]
+    values: tuple[Any, ...]
+    declared: tuple[Any, ...]
+    family: tuple[Any, ...] | None
+    like: Like
+
+
+def recalled(app: Celery, task: Any, options: dict[str, Any]) -> Like | None:
+    """What the job of a call is like; None: it has to be prepared."""
+    usual: Usual | None = app.conf.derived.get(task)
+    if usual is None or signals.before_task_publish.receivers or not _is_alone():
+        return None
+    names, values = _seen(options)
+    if (
+        usual.names == names
+        # Not ==, to which True is 1.
+        and all(map(is_, usual.values, values))
+        and usual.declared == _declared(task)
+        and usual.family == _family(app)
+    ):
+        return usual.like
+    return None
+
+
+def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
+    """Keep a prepared call, if every call with these options would make a job like this one. Raises InvalidJob."""
+    if not job.is_plain or not _is_alone() or not nobody_looks(app) or not is_plain(options):
+        return
+    if all(options.get(name) is None for name in NEVER):
+        app.conf.derived[task] = Usual(*_seen(options), _declared(task), _family(app), Like(job))
+
+
+def _is_alone() -> bool:
+    """Whether the call is neither gathered with others nor follows from the job that runs."""
+    running = current()
+    return known() is None and (running is None or not running.following)
+
+
+def _seen(options: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    seen = {name: value for name, value in options.items() if name not in UNSEEN}
+    return tuple(seen), tuple(seen.values())
+
+
+def _declared(task: Any) -> tuple[Any, ...]:
+    """What a task says of itself that its call's options don't repeat, and that may be changed while it is in use."""
+    return task.max_retries, task.autoretry_for if hasattr(task, "autoretry_for") else None
+
+
+def _family(app: Celery) -> tuple[Any, ...] | None:
+    """The run that calls: its job is parent and root of the new one, which may inherit its priority."""
+    parent = app.current_worker_task
+    if parent is None:
+        return None
+    request = parent.request
+    return request.id, request.root_id, (request.delivery_info or {}).get("priority")

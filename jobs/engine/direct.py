@@ -1,0 +1,53 @@
+"""A statement on Django's connection, past Django's cursors, where nobody would see it pass through them."""
+
+from types import FunctionType
+
+import psycopg
+from django.db.backends import utils
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.postgresql.base import Cursor, ServerBindingCursor
+from psycopg import errors, generators
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+
+_DJANGOS = (Cursor, ServerBindingCursor)
+
+
+def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
+    """Whether Django's cursor would add nothing: the connection is open, and its transaction, if there is one, usable.
+
+    No log of queries, wrapper or instrumentation waits for statements.
+    """
+    driver = connection.connection
+    if type(driver) is not psycopg.Connection or driver.cursor_factory not in _DJANGOS:
+        return False
+    if connection.queries_logged or connection.execute_wrappers or "cursor" in vars(connection):
+        return False
+    if driver.pgconn.pipeline_status != PipelineStatus.OFF:
+        return False
+    if connection.needs_rollback or (connection.health_check_enabled and not connection.health_check_done):
+        return False
+    # Who traces queries puts a function of his own in its place.
+    execute = utils.CursorWrapper.execute
+    if not isinstance(execute, FunctionType) or execute.__code__.co_filename != utils.__file__:
+        return False
+    return driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.IDLE)
+
+
+def number_of_rows(connection: BaseDatabaseWrapper, query: str) -> int:
+    """Run one statement, of ASCII and without parameters, on an unwatched connection. Errors are Django's."""
+    connection.validate_thread_sharing()
+    driver = connection.connection
+    with connection.wrap_database_errors:
+        if driver.pgconn.transaction_status == TransactionStatus.IDLE and not driver.autocommit:
+            return int(driver.execute(query).rowcount)  # begins the transaction
+        return _sent(driver, query.encode("ascii"))
+
+
+def _sent(driver: psycopg.Connection, query: bytes) -> int:
+    """What the driver's cursor does, without what it keeps for the result of a question."""
+    with driver.lock:
+        driver.pgconn.send_query(query)
+        (result,) = driver.wait(generators.execute(driver.pgconn))
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise errors.error_from_result(result, encoding=driver.info.encoding)
+    return result.command_tuples or 0

@@ -1,0 +1,71 @@
+"""One more job like one that was checked before: only its id and its arguments are new."""
+
+from dataclasses import replace
+
+from django.db import connections
+from psycopg.sql import quote
+from uuid_utils import uuid7
+
+from .direct import is_unwatched, number_of_rows
+from .enqueue import enqueue, in_event_loop, row, warn_of_other_transactions
+from .failpoints import failpoint
+from .link import CallersLink, jobs_alias
+from .newjob import NewJob, check, new_id
+from .queues import queue_facts, refuse_if_full
+from .sql import statement
+from .wake import wake_after_commit
+
+OPEN = ("id", "args", "kwargs", "lead")
+"""What the statement of one call has that those of the others have not."""
+
+
+class Like:
+    """A job that others will be like."""
+
+    def __init__(self, job: NewJob) -> None:
+        """Raises InvalidJob."""
+        check(job)
+        self.job = job
+        self._text: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The statement with what all have in common; made when a second call is like the first."""
+        if self._text is None:
+            shared = {name: quote(value).replace("%", "%%") for name, value in row(self.job, 0).items()}
+            self._text = statement("insert") % {**shared, **{name: f"%({name})s" for name in OPEN}}
+        return self._text
+
+
+def enqueue_like(like: Like, args: str, kwargs: str) -> str:
+    """`enqueue` for a job with other arguments, JSON by `encode`. Returns its id as text."""
+    if (id_ := _written(like, args, kwargs)) is None:
+        return str(enqueue(replace(like.job, id=new_id(), args=args, kwargs=kwargs)))
+    return id_
+
+
+def _written(like: Like, args: str, kwargs: str) -> str | None:
+    """The id of a job that was inserted by the shortest way; None: that way is closed."""
+    if in_event_loop() or not like.text.isascii():
+        return None
+    alias = jobs_alias()
+    connection = connections[alias]
+    if not is_unwatched(connection):
+        return None
+    warn_of_other_transactions(connection)
+    link, queue = CallersLink(alias), like.job.queue
+    facts = queue_facts(link, queue)
+    refuse_if_full(link, queue, facts)
+    id_ = str(uuid7())
+    lead = like.job.priority * facts.aging_us
+    own = {"id": f"'{id_}'", "args": _literal(args), "kwargs": _literal(kwargs), "lead": lead}
+    if not number_of_rows(connection, like.text % own):
+        return None
+    failpoint("KE1")
+    wake_after_commit(alias)
+    return id_
+
+
+def _literal(text: str) -> str:
+    """A text of ASCII as SQL; the driver's own way takes as long as all the rest."""
+    return quote(text) if "'" in text or "\\" in text else f"'{text}'"
