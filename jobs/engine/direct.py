@@ -33,21 +33,21 @@ def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
     return driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.IDLE)
 
 
-def number_of_rows(connection: BaseDatabaseWrapper, query: str) -> int:
+def run(connection: BaseDatabaseWrapper, query: str) -> None:
     """Run one statement, of ASCII and without parameters, on an unwatched connection. Errors are Django's."""
     connection.validate_thread_sharing()
     driver = connection.connection
     with connection.wrap_database_errors:
         if driver.pgconn.transaction_status == TransactionStatus.IDLE and not driver.autocommit:
-            return int(driver.execute(query).rowcount)  # begins the transaction
-        return _sent(driver, query.encode("ascii"))
+            driver.execute(query)  # begins the transaction
+        else:
+            _send(driver, query.encode("ascii"))
 
 
-def _sent(driver: psycopg.Connection, query: bytes) -> int:
+def _send(driver: psycopg.Connection, query: bytes) -> None:
     """What the driver's cursor does, without what it keeps for the result of a question."""
     with driver.lock:
         driver.pgconn.send_query(query)
         (result,) = driver.wait(generators.execute(driver.pgconn))
     if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         raise errors.error_from_result(result, encoding=driver.info.encoding)
-    return result.command_tuples or 0

@@ -267,8 +267,8 @@ def test_old_statistics_make_no_statement_walk_all_jobs_of_a_state_for_each_job(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_statement_fits_the_schema(full: Link, name: str) -> None:
-    """PREPARE checks names and types without running anything; LISTEN and COPY can't be prepared."""
-    if name in ("listen", "copy"):
+    """PREPARE checks names and types without running anything; these can't be prepared, and are run elsewhere."""
+    if name in ("listen", "copy", "insert_procedure", "call_insert"):
         return
     numbers: dict[str, int] = {}
     text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement(name))

@@ -23,7 +23,7 @@ from kombu.utils.json import loads
 
 from jobs.app.following import following
 from jobs.app.options import new_job
-from jobs.engine.direct import is_unwatched, number_of_rows
+from jobs.engine.direct import is_unwatched, run
 from jobs.engine.link import Link
 from jobs.errors import InvalidJob, QueueFull
 from jobs.models import Job, Queue
@@ -58,7 +58,7 @@ def counted(call: Callable[[], Any]) -> tuple[Any, int, int]:
     with cProfile.Profile() as profile:
         made = call()
     codes = [entry.code for entry in profile.getstats() for _ in range(entry.callcount)]
-    return made, codes.count(new_job.__code__), codes.count(number_of_rows.__code__)
+    return made, codes.count(new_job.__code__), codes.count(run.__code__)
 
 
 @pytest.fixture(autouse=True)
@@ -342,7 +342,7 @@ def test_djangos_cursor_is_passed_by_only_where_it_adds_nothing(
 def test_a_connection_of_another_thread_is_refused_as_django_does() -> None:
     mine = connections["default"]
     with ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseError, match="can only be used in that same thread"):
-        pool.submit(number_of_rows, mine, "SELECT 1").result()
+        pool.submit(run, mine, "SELECT 1").result()
 
 
 def test_in_a_pipeline_of_the_drivers_a_call_takes_its_turn() -> None:
