@@ -24,6 +24,9 @@ class Usual:
     """A call that was prepared, and all that made its job what it is."""
 
     names: tuple[str, ...]
+    """All its options, in order."""
+    shown: tuple[str, ...]
+    """Those that its job shows, and their values."""
     values: tuple[Any, ...]
     declared: tuple[Any, ...]
     family: tuple[Any, ...] | None
@@ -35,11 +38,10 @@ def recalled(app: Celery, task: Any, options: dict[str, Any]) -> Like | None:
     usual: Usual | None = app.conf.derived.get(task)
     if usual is None or signals.before_task_publish.receivers or not _is_alone():
         return None
-    names, values = _seen(options)
     if (
-        usual.names == names
+        usual.names == tuple(options)
         # Not ==, to which True is 1.
-        and all(map(is_, usual.values, values))
+        and all(map(is_, usual.values, map(options.__getitem__, usual.shown)))
         and usual.declared == _declared(task)
         and usual.family == _family(app)
     ):
@@ -52,18 +54,21 @@ def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> No
     if not job.is_plain or not _is_alone() or not nobody_looks(app) or not is_plain(options):
         return
     if all(options.get(name) is None for name in NEVER):
-        app.conf.derived[task] = Usual(*_seen(options), _declared(task), _family(app), Like(job))
+        shown = tuple(name for name in options if name not in UNSEEN)
+        app.conf.derived[task] = Usual(
+            names=tuple(options),
+            shown=shown,
+            values=tuple(options[name] for name in shown),
+            declared=_declared(task),
+            family=_family(app),
+            like=Like(job),
+        )
 
 
 def _is_alone() -> bool:
     """Whether the call is neither gathered with others nor follows from the job that runs."""
     running = current()
     return known() is None and (running is None or not running.following)
-
-
-def _seen(options: dict[str, Any]) -> tuple[tuple[str, ...], tuple[Any, ...]]:
-    seen = {name: value for name, value in options.items() if name not in UNSEEN}
-    return tuple(seen), tuple(seen.values())
 
 
 def _declared(task: Any) -> tuple[Any, ...]:
