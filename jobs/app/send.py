@@ -20,6 +20,7 @@ from ..wire import UNTRACKED
 from . import usual
 from .alike import copied, remember
 from .current import Again, Current, current
+from .family import family
 from .gathering import insert, once, waits_for
 from .options import BROKER_OPTIONS, TRAVELLING, declared, limits, new_job, queue_name, seconds, shrunk, travelling
 
@@ -173,17 +174,13 @@ def _site_limits(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
 
 def _with_family(app: Celery, options: dict[str, Any]) -> dict[str, Any]:
     """Root and parent of a job that is called inside another."""
-    parent = app.current_worker_task
-    if parent is None or (options.get("root_id") and options.get("parent_id")):
+    known = family(app)
+    if known is None or (options.get("root_id") and options.get("parent_id")):
         return options
-    request = parent.request
-    family = {
-        "root_id": options.get("root_id") or request.root_id or request.id,
-        "parent_id": options.get("parent_id") or request.id,
-    }
+    added = known.options(options)
     if app.conf.task_inherit_parent_priority and options.get("priority") is None:
-        family["priority"] = (request.delivery_info or {}).get("priority")
-    return {**options, **family}
+        added["priority"] = known.priority
+    return {**options, **added}
 
 
 def _signalled(name: str, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 What `alike` is for the members of a group, this is for calls one by one, until a setting changes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import is_
 from typing import Any
 
 from celery import Celery, signals
+from kombu.utils.json import loads
 
 from ..engine.like import Like
 from ..engine.newjob import NewJob
+from ..engine.payload import encode
 from .alike import UNSEEN, is_plain, nobody_looks
 from .current import current
+from .family import Family, family
 from .gathering import known
 
 NEVER = ("task_id", "group_id", "chord", "chain")
@@ -29,7 +32,7 @@ class Usual:
     """Those that its job shows, and their values."""
     values: tuple[Any, ...]
     declared: tuple[Any, ...]
-    family: tuple[Any, ...] | None
+    family: Family | None
     like: Like
 
 
@@ -38,15 +41,23 @@ def recalled(app: Celery, task: Any, options: dict[str, Any]) -> Like | None:
     usual: Usual | None = app.conf.derived.get(task)
     if usual is None or signals.before_task_publish.receivers or not _is_alone():
         return None
-    if (
-        usual.names == tuple(options)
-        # Not ==, to which True is 1.
-        and all(map(is_, usual.values, map(options.__getitem__, usual.shown)))
-        and usual.declared == _declared(task)
-        and usual.family == _family(app)
-    ):
-        return usual.like
-    return None
+    # Not ==, to which True is 1.
+    if usual.names != tuple(options) or not all(map(is_, usual.values, map(options.__getitem__, usual.shown))):
+        return None
+    if usual.declared != _declared(task):
+        return None
+    mine = family(app)
+    return usual.like if usual.family == mine else _called_by(mine, app, task, options, usual)
+
+
+def _called_by(mine: Family | None, app: Celery, task: Any, options: dict[str, Any], usual: Usual) -> Like | None:
+    """The call as another run makes it: nothing else in its job says who called."""
+    if mine is None or usual.family is None or usual.family.priority != mine.priority:
+        return None
+    said = loads(usual.like.job.options or "{}")
+    like = usual.like.travelling_with(encode("options", {**said, **mine.options(options)}))
+    app.conf.derived[task] = replace(usual, family=mine, like=like)
+    return like
 
 
 def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
@@ -60,7 +71,7 @@ def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> No
             shown=shown,
             values=tuple(options[name] for name in shown),
             declared=_declared(task),
-            family=_family(app),
+            family=family(app),
             like=Like(job),
         )
 
@@ -74,12 +85,3 @@ def _is_alone() -> bool:
 def _declared(task: Any) -> tuple[Any, ...]:
     """What a task says of itself that its call's options don't repeat, and that may be changed while it is in use."""
     return task.max_retries, task.autoretry_for if hasattr(task, "autoretry_for") else None
-
-
-def _family(app: Celery) -> tuple[Any, ...] | None:
-    """The run that calls: its job is parent and root of the new one, which may inherit its priority."""
-    parent = app.current_worker_task
-    if parent is None:
-        return None
-    request = parent.request
-    return request.id, request.root_id, (request.delivery_info or {}).get("priority")

@@ -15,18 +15,19 @@ from .queues import queue_facts, refuse_if_full
 from .sql import statement
 from .wake import wake_after_commit
 
-OPEN = ("id", "args", "kwargs", "lead")
-"""What the statement of one call has that those of the others have not."""
+OPEN = ("id", "args", "kwargs", "lead", "options")
+"""What the statement of one call may have that those of the others have not."""
 
 
 class Like:
     """A job that others will be like."""
 
-    def __init__(self, job: NewJob) -> None:
-        """Raises InvalidJob."""
+    def __init__(self, job: NewJob, text: str | None = None) -> None:
+        """`text` is the statement of a job that differs in what is OPEN. Raises InvalidJob."""
         check(job)
         self.job = job
-        self._text: str | None = None
+        self.options = "NULL" if job.options is None else _literal(job.options)
+        self._text = text
 
     @property
     def text(self) -> str:
@@ -35,6 +36,10 @@ class Like:
             shared = {name: quote(value).replace("%", "%%") for name, value in row(self.job, 0).items()}
             self._text = statement("call_insert") % {**shared, **{name: f"%({name})s" for name in OPEN}}
         return self._text
+
+    def travelling_with(self, options: str) -> "Like":
+        """The same with other options, JSON by `encode`."""
+        return Like(replace(self.job, options=options), self.text)
 
 
 def enqueue_like(like: Like, args: str, kwargs: str) -> str:
@@ -59,7 +64,7 @@ def _written(like: Like, args: str, kwargs: str) -> str | None:
     id_ = str(uuid7())
     lead = like.job.priority * facts.aging_us
     own = {"id": f"'{id_}'", "args": _literal(args), "kwargs": _literal(kwargs), "lead": lead}
-    run(connection, like.text % own)
+    run(connection, like.text % {**own, "options": like.options})
     failpoint("KE1")
     wake_after_commit(alias)
     return id_

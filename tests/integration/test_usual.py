@@ -43,6 +43,11 @@ def calls(self):
 
 
 @shared_task
+def calls_as(**options):
+    return note.apply_async(**options).id
+
+
+@shared_task
 def goes_on():
     """How many jobs it called are on record: after a call, and after one that follows from it."""
     seen = []
@@ -248,6 +253,34 @@ def test_jobs_called_in_a_run_know_its_family(link: Link, first: Any, second: An
         children = [loads(row(child).options) for child in loads(parent.result)]
         family = {"parent_id": result.id, "root_id": options["root_id"]}
         assert [child[said] for child in children] == [family[said]] * 2
+
+
+def test_what_a_task_calls_in_its_next_run_is_not_prepared_anew(link: Link) -> None:
+    run_result(link, calls.delay())
+    parent, prepared, direct = counted(lambda: run_result(link, calls.delay()))
+    assert (prepared, direct) == (0, 3)
+    children = [row(child) for child in loads(parent.result)]
+    family = {"root_id": str(parent.pk), "parent_id": str(parent.pk)}
+    assert [loads(child.options) for child in children] == [family] * 2
+
+
+def test_a_run_that_calls_again_is_not_taken_for_the_one_in_between(link: Link) -> None:
+    for id_ in ("x", "y", "x"):
+        parent = run_result(link, calls.apply_async(task_id=id_))
+        assert [loads(row(child).options)["parent_id"] for child in loads(parent.result)] == [id_] * 2
+
+
+def test_a_call_outside_of_a_run_has_no_parent(link: Link) -> None:
+    run_result(link, calls.delay())
+    assert row(note.delay().id).options is None
+
+
+@pytest.mark.parametrize("given", ["root_id", "parent_id"])
+def test_a_root_or_parent_that_a_call_names_itself_goes_before(link: Link, given: str) -> None:
+    for _ in range(2):
+        parent = run_result(link, calls_as.delay(**{given: "mine"}))
+        said = loads(row(loads(parent.result)).options)
+        assert said == {"root_id": str(parent.pk), "parent_id": str(parent.pk)} | {given: "mine"}
 
 
 def test_jobs_called_in_a_run_inherit_the_priority_that_it_has_now(link: Link) -> None:
