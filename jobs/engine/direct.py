@@ -35,6 +35,7 @@ def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
 
 def run(connection: BaseDatabaseWrapper, query: str) -> None:
     """Run one statement, of ASCII and without parameters, on an unwatched connection. Errors are Django's."""
+    connection.ensure_connection()  # it is there, but tests that may use no database are stopped here
     connection.validate_thread_sharing()
     driver = connection.connection
     with connection.wrap_database_errors:

@@ -372,6 +372,12 @@ def test_djangos_cursor_is_passed_by_only_where_it_adds_nothing(
     connection.close()
 
 
+def test_a_test_that_may_use_no_database_is_stopped(django_db_blocker: Any) -> None:
+    with django_db_blocker.block(), pytest.raises(RuntimeError, match="Database access not allowed"):
+        note.delay()
+    assert Job.objects.count() == 1
+
+
 def test_a_connection_of_another_thread_is_refused_as_django_does() -> None:
     mine = connections["default"]
     with ThreadPoolExecutor(1) as pool, pytest.raises(DatabaseError, match="can only be used in that same thread"):
