@@ -72,7 +72,7 @@ def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> No
             values=tuple(options[name] for name in shown),
             declared=_declared(task),
             family=family(app),
-            like=Like(job),
+            like=Like(replace(job, args="[]", kwargs="{}")),  # its arguments may be large, or secret
         )
 
 

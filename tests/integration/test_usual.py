@@ -211,6 +211,12 @@ def test_what_is_refused_once_is_refused_again() -> None:
             note.apply_async(shadow="x" * 501)
 
 
+def test_what_is_kept_of_a_call_has_none_of_its_arguments() -> None:
+    note.apply_async(("secret",), {"word": "secret"}, priority=1)
+    kept = current_app.conf.derived[note._get_current_object()]
+    assert (kept.like.job.priority, kept.like.job.args, kept.like.job.kwargs) == (1, "[]", "{}")
+
+
 def test_an_id_of_ones_own_is_never_that_of_another_call() -> None:
     assert [note.apply_async(task_id=id_).id for id_ in ("a", "a", "b")] == ["a", "a", "b"]
     assert Job.objects.count() == 3
