@@ -4,13 +4,16 @@ import logging
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NoReturn
 from uuid import UUID, uuid4
 
 from celery import Celery
 from kombu import Connection, Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import BatchPublishError, OperationalError
 
 from ..errors import BrokerDown, QueueRefused
 from ..wire import CARRIER, FORMAT
@@ -19,6 +22,8 @@ from .failpoints import failpoint
 logger = logging.getLogger("jobs")
 
 
+TOGETHER = 1000
+"""Most messages of one round trip."""
 REFUSED = 30.0
 """Seconds until a queue is tried again that the broker refused."""
 _REFUSALS = frozenset({403, 405, 406})  # AMQP: access refused, resource locked, precondition failed
@@ -66,13 +71,17 @@ class Broker:
     def _send(self, waiting: deque[tuple[str, UUID]]) -> None:
         """Send from the left; what is left at an error was not sent."""
         connection = self._open()
-        channel = connection.default_channel
         while waiting:
-            routing_key, token = waiting[0]
+            routing_key, messages = next(groupby(waiting, key=itemgetter(0)))
+            tokens = [token for _, token in messages]
             if not self._is_refused(routing_key):
                 self._declare(connection, routing_key)
-                channel.basic_publish(_message(channel, token), exchange="", routing_key=routing_key)
-            waiting.popleft()
+                if not _sent_together(connection.default_channel, routing_key, tokens):
+                    del tokens[1:]
+                    channel = connection.default_channel
+                    channel.basic_publish(_message(channel, tokens[0]), exchange="", routing_key=routing_key)
+            for _ in tokens:
+                waiting.popleft()
             failpoint("KD3")
 
     def close(self) -> None:
@@ -131,6 +140,20 @@ class Broker:
             except Exception:
                 logger.debug("a lost broker connection could not be closed", exc_info=True)
         raise BrokerDown(f"The broker does not answer: {error}. Messages are sent again when it does.") from error
+
+
+def _sent_together(channel: Any, routing_key: str, tokens: Sequence[UUID]) -> bool:
+    """Send all in one round trip, where the transport can. False: some of them may have been sent."""
+    if len(tokens) == 1 or not getattr(channel, "supports_batch_publish", False):
+        return False
+    with closing(channel.create_publish_batch(TOGETHER)) as batch:
+        try:
+            for token in tokens:
+                batch.publish(_message(channel, token), exchange="", routing_key=routing_key)
+            batch.flush()
+        except BatchPublishError:
+            return False  # why, one by one will tell
+    return True
 
 
 def _message(channel: Any, token: UUID) -> Any:
