@@ -1,10 +1,11 @@
 """Why is this job not running? The facts from the database, in a few bounded queries, and what follows from them."""
 
+import math
 from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Sum
 
 from . import queries
 from .engine.control import clock
@@ -40,11 +41,11 @@ def facts(job: Job) -> Facts:
 
 def _workers(queue: str) -> dict[str, int]:
     serving: list[Worker] = [worker for worker in queries.live_workers() if not queries.unserved([queue], [worker])]
-    keys = [ANY_QUEUE, queue]
+    taken = Lease.objects.using(jobs_alias()).filter(routing_key__in=[ANY_QUEUE, queue]).aggregate(places=Sum("place"))
     return {
         "workers": len(serving),
         "slots": sum(worker.slots for worker in serving),
-        "carriers": Lease.objects.using(jobs_alias()).filter(routing_key__in=keys).count(),
+        "carriers": math.ceil(taken["places"] or 0),
     }
 
 

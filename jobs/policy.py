@@ -158,6 +158,21 @@ class Candidate(NamedTuple):
     rank: int = 0
 
 
+MESSAGE = 0.003
+"""Seconds of a worker's slot that a message costs besides its jobs."""
+
+
+def place(job: Candidate, *, expected: Callable[[str], float | None], target: float, most: int) -> float:
+    """The part of a place in the window that a carrier takes which begins with this job.
+
+    Short jobs that must travel alone fill one together, or a slot would stand still while it is filled one by one.
+    """
+    if not job.alone and most > 1:
+        return 1.0
+    seconds = _known(expected(job.task)) + MESSAGE
+    return seconds / target if seconds < target else 1.0
+
+
 def plan_carriers(
     front: Sequence[Candidate],
     room: int,
@@ -166,7 +181,7 @@ def plan_carriers(
     target: float,
     most: int,
 ) -> list[list[Candidate]]:
-    """Group the front of a queue, in order, into at most `room` carriers.
+    """Group the front of a queue, in order, into carriers for `room` places.
 
     Jobs share a carrier while their expected durations (seconds, None = unknown) sum to at most `target` and they
     are spread over the room there is; slow and unknown ones travel alone, and those that must.
@@ -175,11 +190,12 @@ def plan_carriers(
     carriers: list[list[Candidate]] = []
     if room <= 0:
         return carriers
-    load = math.inf
+    load, taken = math.inf, 0.0
     for job in front:
         seconds = math.inf if job.alone else _known(expected(job.task))
         if not carriers or load + seconds > target or len(carriers[-1]) >= share:
-            if len(carriers) == room:
+            taken += place(job, expected=expected, target=target, most=most)
+            if taken > room:
                 break
             carriers.append([])
             load = 0.0

@@ -56,7 +56,7 @@ class Facts:
     slots: int = 0
     """Jobs that those run at once."""
     carriers: int = 0
-    """Messages that those have, or that wait for them."""
+    """Messages that those have, or that wait for them; several of one short job each count as one."""
     ahead: int = 0
     """Pending jobs of its queue before it, counted to COUNTED + 1."""
     pauses: tuple["Paused", ...] = ()

@@ -4,12 +4,13 @@ import logging
 import time
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 from ..conf import JobsSettings
 from ..errors import BrokerDown, QueueRefused
-from ..policy import Candidate, plan_carriers
+from ..policy import Candidate, place, plan_carriers
 from .broker import Broker
 from .durations import Durations
 from .failpoints import failpoint
@@ -113,12 +114,9 @@ class Dispatcher:
         for routing_key in window.keys_for(queue):
             room = window.room(routing_key, 0)
             if room > 0:
-                leases = window.leases.get(routing_key, 0)
-                room = window.room(routing_key, leases + self._excess(routing_key, leases))
+                room = window.room(routing_key, self._excess(routing_key, window.leases.get(routing_key, 0)))
             if room > 0:
-                carriers = self._claim(queue, routing_key, room)
-                window.leases[routing_key] = window.leases.get(routing_key, 0) + len(carriers)
-                sent += sum(len(carrier) for carrier in carriers)
+                sent += self._claim(queue, routing_key, room, window)
         return sent
 
     def _excess(self, routing_key: str, leases: int) -> int:
@@ -138,31 +136,30 @@ class Dispatcher:
             self._resend_all = True
             raise
 
-    def _claim(self, queue: str, routing_key: str, room: int) -> list[list[Candidate]]:
+    def _claim(self, queue: str, routing_key: str, room: int, window: Window) -> int:
         """Lease the front of a queue in one transaction, then send; a crash in between is healed by `lead`."""
-        limit = room * self.durations.per_carrier(queue, self.settings)
+        limit = room * self.durations.per_place(queue, self.settings)
+        how: dict[str, Any] = {
+            "expected": self.durations.expected,
+            "target": self.settings.carrier_seconds,
+            "most": self.settings.carrier_max,
+        }
         with self.link.transaction():
             candidates = self._front(queue, limit)
             self.durations.learn({job.task for job in candidates})
-            carriers = plan_carriers(
-                candidates,
-                room,
-                expected=self.durations.expected,
-                target=self.settings.carrier_seconds,
-                most=self.settings.carrier_max,
-            )
+            carriers = plan_carriers(candidates, room, **how)
             if not carriers:
-                return []
-            self.durations.note_carriers(queue, carriers)
+                return 0
+            places = [place(carrier[0], **how) for carrier in carriers]
+            self.durations.note_carriers(queue, carriers, places)
             tokens = [uuid4() for _ in carriers]
             leased = self.link.rows(
                 "dispatch",
                 queue=queue,
                 routing_key=routing_key,
                 ids=as_array(job.id for carrier in carriers for job in carrier),
-                tokens=as_array(
-                    token for token, carrier in zip(map(str, tokens), carriers, strict=True) for _ in carrier
-                ),
+                tokens=_of_each_job(map(str, tokens), carriers),
+                places=_of_each_job(places, carriers),
             )
             failpoint("KD1")
         failpoint("KD2")
@@ -170,8 +167,9 @@ class Dispatcher:
         self.floors.leased(queue, (last.rank, last.id))
         made = {row[0] for row in leased}
         self._unsent.extend((routing_key, token) for token in tokens if token in made)
+        window.fill(routing_key, places)
         self._send_unsent()
-        return carriers
+        return sum(map(len, carriers))
 
     def _front(self, queue: str, limit: int) -> list[Candidate]:
         floor = self.floors.floor(queue)
@@ -210,3 +208,8 @@ class Dispatcher:
         self._unsent.clear()
         self._resend_all = False
         return True
+
+
+def _of_each_job(values: Iterable[object], carriers: Sequence[Sequence[Candidate]]) -> str:
+    """What is said of each carrier, for each of its jobs."""
+    return as_array(value for value, carrier in zip(values, carriers, strict=True) for _ in carrier)

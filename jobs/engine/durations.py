@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from ..conf import JobsSettings
-from ..policy import Candidate
+from ..policy import MESSAGE, Candidate
 from .link import Link
 
 REFRESH = 0.5
@@ -19,7 +19,7 @@ class Durations:
         self._seconds: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._refreshed = 0.0
-        self._jobs_per_carrier: dict[str, float] = {}
+        self._jobs_per_place: dict[str, float] = {}
 
     def expected(self, task: str) -> float | None:
         """Mean seconds of the task's latest runs; None if it never finished one."""
@@ -41,9 +41,10 @@ class Durations:
                 if seconds is not None:
                     self._seconds[task] = seconds
 
-    def per_carrier(self, queue: str, settings: JobsSettings) -> int:
-        """How many jobs a carrier of this queue lately held, doubled: the number worth looking at."""
-        return max(2, min(settings.carrier_max, round(2 * self._jobs_per_carrier.get(queue, 1.0))))
+    def per_place(self, queue: str, settings: JobsSettings) -> int:
+        """How many jobs a place in the window lately held, doubled: the number worth looking at."""
+        most = max(settings.carrier_max, settings.carrier_seconds / MESSAGE)
+        return round(max(2, min(most, 2 * self._jobs_per_place.get(queue, 1.0))))
 
-    def note_carriers(self, queue: str, carriers: Sequence[Sequence[Candidate]]) -> None:
-        self._jobs_per_carrier[queue] = max(len(carrier) for carrier in carriers)
+    def note_carriers(self, queue: str, carriers: Sequence[Sequence[Candidate]], places: Sequence[float]) -> None:
+        self._jobs_per_place[queue] = max(len(carrier) / place for carrier, place in zip(carriers, places, strict=True))

@@ -177,6 +177,7 @@ class Lease(EngineWritten):
     sent_at = models.DateTimeField()
     worker = models.UUIDField(null=True, blank=True, help_text="Boot that won it.")
     won_at = models.DateTimeField(null=True, blank=True)
+    place = models.FloatField(db_default=1.0, help_text="Part of a place in the window that it takes.")
     receipt = models.UUIDField(
         null=True, blank=True, help_text="Of the win: repeated after a lost reply, it is one win."
     )

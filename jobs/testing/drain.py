@@ -196,7 +196,7 @@ def _ready(place: Place, queue: str | None, aging_us: int) -> list[str]:
 def _lease(place: Place, queue: str) -> tuple[UUID, UUID] | None:
     token = uuid4()
     for job in front(place.link, queue, limit=1):
-        place.link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=[job.id], tokens=[token])
+        place.link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=[job.id], tokens=[token], places=None)
         return job.id, token
     return None
 

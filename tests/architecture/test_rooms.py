@@ -163,7 +163,7 @@ BY_KEY = {
     "fetch": {"ids": [uuid4()], "token": uuid4()},
     "progress": {"id": uuid4(), "token": uuid4(), "progress": "{}", "started_at": None, "node": NODE},
     "start": {"id": uuid4(), "token": uuid4(), "started_at": None, "node": NODE},
-    "dispatch": {"ids": [uuid4()], "tokens": [uuid4()], "queue": "q", "routing_key": "q"},
+    "dispatch": {"ids": [uuid4()], "tokens": [uuid4()], "places": None, "queue": "q", "routing_key": "q"},
     "win": {"token": uuid4(), "worker": uuid4(), "node": NODE, "receipt": uuid4()},
     "lose": {
         "token": uuid4(),

@@ -33,7 +33,8 @@ def test_no_job_is_leased_twice_by_dispatchers_that_work_at_once(link: Link) -> 
                     ids = [found.id for found in front(own, "default", limit=7)]
                     if not ids:
                         return claimed
-                    own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=[uuid4() for _ in ids])
+                    tokens = [uuid4() for _ in ids]
+                    own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=tokens, places=None)
                 claimed += ids
 
     claimed = [job for part in together(claim, claim, claim) for job in part]

@@ -35,7 +35,8 @@ def test_every_job_ends_with_the_rank_of_the_last_aging(link: Link) -> None:
                 token = uuid4()
                 with own.transaction():
                     ids = [found.id for found in front(own, "default", limit=5)]
-                    own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=[token] * len(ids))
+                    tokens = [token] * len(ids)
+                    own.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=tokens, places=None)
                 own.rows("give_back", ids=ids, token=token)
 
     def operate() -> None:

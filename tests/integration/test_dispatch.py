@@ -165,11 +165,28 @@ def test_a_job_that_was_lost_before_travels_alone(link: Link, broker: Broker) ->
     for _ in range(8):
         new_job(task="short")
     made = dispatcher(link, broker)
-    made.durations._jobs_per_carrier["default"] = 100
+    made.durations._jobs_per_place["default"] = 100
     made.dispatch()
     first, second = Lease.objects.order_by("sent_at")
     assert first.job_ids == [lost]
     assert len(second.job_ids) > 1
+
+
+def test_short_jobs_that_travel_alone_share_the_places_of_the_window(link: Link, broker: Broker) -> None:
+    make_worker(slots=1)
+    make_job(task="short", state="completed", started_at=timezone.now(), finished_at=timezone.now())
+    for _ in range(40):
+        new_job(task="short")
+    made = dispatcher(link, broker, carrier_max=1)
+    made.dispatch()
+    made.floors = Floors()
+    made.dispatch()
+    taken = sum(Lease.objects.values_list("place", flat=True))
+    assert 1 < taken <= 2, "two places, of which no whole one is free"
+    assert len(leases()) > 10
+    assert {len(lease.job_ids) for lease in Lease.objects.all()} == {1}
+    assert made.dispatch() == 0
+    assert len(sent(broker)) == len(leases())
 
 
 def test_a_heavy_weight_costs_an_empty_queue_one_look(link: Link, broker: Broker, monkeypatch) -> None:

@@ -46,7 +46,7 @@ def postponing(move: Transition) -> Callable[[Link, UUID], object]:
 MAKERS: dict[str, Callable[[Link, UUID], object]] = {
     "promote": lambda link, job_id: link.rows("promote", limit=10, aging_us=0),
     "dispatch": lambda link, job_id: link.rows(
-        "dispatch", queue="default", routing_key="jobs.any", ids=[job_id], tokens=[uuid4()]
+        "dispatch", queue="default", routing_key="jobs.any", ids=[job_id], tokens=[uuid4()], places=None
     ),
     "start": lambda link, job_id: link.rows("start", id=job_id, token=FENCE, started_at=PAST, node="worker@test"),
     "complete": recording(State.COMPLETED, End.COMPLETED),

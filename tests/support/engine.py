@@ -73,7 +73,8 @@ def lease(link: Link, ids: Sequence[UUID], *, routing_key: str = "jobs.any") -> 
     """Lease pending jobs as one carrier, as the dispatcher does."""
     token = uuid4()
     queue = Job.objects.get(pk=ids[0]).queue
-    made = link.rows("dispatch", queue=queue, routing_key=routing_key, ids=list(ids), tokens=[token] * len(ids))
+    plan = {"ids": list(ids), "tokens": [token] * len(ids), "places": None}
+    made = link.rows("dispatch", queue=queue, routing_key=routing_key, **plan)
     assert made == [(token,)]
     return token
 

@@ -42,7 +42,7 @@ def claim(link: Link, case: Case) -> int:
     with link.transaction():
         ids = [found.id for found in front(link, "default", limit=5)]
         tokens = [uuid4()] * len(ids)
-        return len(link.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=tokens))
+        return len(link.rows("dispatch", queue="default", routing_key="x", ids=ids, tokens=tokens, places=None))
 
 
 def take(link: Link, case: Case) -> int:

@@ -1,6 +1,7 @@
 """Decisions without a database: retries and carriers."""
 
 import math
+from collections.abc import Container
 from uuid import UUID
 
 import pytest
@@ -30,9 +31,9 @@ def test_retries_end_at_their_limit_and_never_without_one(retries: int, limit: i
 SECONDS = {"short": 0.001, "medium": 0.02, "slow": 3.0, "odd": -5.0, "broken": math.nan}
 
 
-def plan(tasks: str, room: int = 10, *, most: int = 200, lost: tuple[int, ...] = ()) -> list[str]:
+def plan(tasks: str, room: int = 10, *, most: int = 200, lost: Container[int] = (), target: float = 0.05) -> list[str]:
     front = [Candidate(UUID(int=n), task, n in lost) for n, task in enumerate(tasks.split())]
-    carriers = plan_carriers(front, room, expected=SECONDS.get, target=0.05, most=most)
+    carriers = plan_carriers(front, room, expected=SECONDS.get, target=target, most=most)
     return [" ".join(job.task for job in carrier) for carrier in carriers]
 
 
@@ -47,6 +48,21 @@ def test_jobs_travel_alone_while_there_is_room_for_each() -> None:
 def test_a_slow_an_unknown_and_a_once_lost_job_travel_alone() -> None:
     assert plan("short slow short new short short", room=4, lost=(4,)) == ["short", "slow", "short", "new"]
     assert plan("short short short short", room=3, lost=(1,)) == ["short", "short", "short short"]
+
+
+@pytest.mark.parametrize("how", [{"most": 1}, {"lost": range(100)}])
+def test_short_jobs_that_must_travel_alone_fill_a_place_together(how) -> None:
+    assert len(plan("short " * 100, room=2, **how)) == 24, "4 ms each, with their message, in 2 × 50 ms"
+    assert len(plan("medium " * 100, room=2, **how)) == 4
+
+
+@pytest.mark.parametrize("tasks", ["slow " * 9, "new " * 9, "broken " * 9])
+def test_a_job_that_must_travel_alone_and_is_slow_or_unknown_takes_a_whole_place(tasks: str) -> None:
+    assert len(plan(tasks, room=2, most=1)) == 2
+
+
+def test_without_a_target_every_message_takes_a_whole_place() -> None:
+    assert len(plan("short " * 9, room=2, most=1, target=0.0)) == 2
 
 
 def test_a_carrier_holds_no_more_work_than_the_target() -> None:

@@ -24,7 +24,8 @@ RETRY = {"state": State.RETRYING, "end": End.RETRIED, "spent": 1}
 def a_job_that_is_leased_already_is_not_leased_again(link: Link) -> None:
     job = new_job()
     token = won(link, [job])
-    assert moved(link, "dispatch", queue="default", routing_key="x", ids=[job], tokens=[uuid4()]) == []
+    plan = {"ids": [job], "tokens": [uuid4()], "places": None}
+    assert moved(link, "dispatch", queue="default", routing_key="x", **plan) == []
     assert row(job).lease == token
 
 

@@ -83,9 +83,11 @@ def time_in_which_nobody_looked_counts_for_no_worker(link: Link, broker: Broker)
 
 
 def the_window_counts_leases_and_messages(link: Link, broker: Broker) -> None:
-    window = Window(slots={"a": 2}, leases={"a": 3})
-    assert window.room("a", 0) == 1
-    assert window.room("a", 4) == 0
+    window = Window(slots={"a": 2}, leases={"a": 3}, places={"a": 2.1})
+    assert window.room("a", 0) == 1, "a part of a place is none"
+    assert window.room("a", 1) == 0
+    window.fill("a", [0.9, 1.0])
+    assert (window.leases["a"], window.room("a", 0)) == (5, 0)
 
 
 def a_paused_queue_and_one_of_others_stand_still(link: Link, broker: Broker) -> None:
@@ -177,8 +179,11 @@ TABLE: dict[Scenario, list[Twin]] = {
         )
     ],
     the_window_counts_leases_and_messages: [
-        Twin((Window, "room"), "max(self.leases.get(routing_key, 0), waiting)", "waiting"),
-        Twin((Window, "room"), "max(self.leases.get(routing_key, 0), waiting)", "self.leases.get(routing_key, 0)"),
+        Twin((Window, "room"), "self.places.get(routing_key, 0.0) + excess", "excess"),
+        Twin((Window, "room"), " + excess", ""),
+        Twin((Window, "room"), "math.floor", "round"),
+        Twin((Window, "fill"), " + sum(places)", ""),
+        Twin((Window, "fill"), " + len(places)", ""),
     ],
     a_paused_queue_and_one_of_others_stand_still: [
         Twin((Dispatcher, "_found_queues"), "if not paused:", "if True:"),
@@ -189,9 +194,7 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin((Dispatcher, "_send_unsent"), "if self._resend_all:", "if False:"),
     ],
     what_was_lost_travels_alone: [Twin((policy, "plan_carriers"), "math.inf if job.alone else ", "")],
-    there_are_no_more_carriers_than_there_is_room: [
-        Twin((policy, "plan_carriers"), "if len(carriers) == room:", "if False:")
-    ],
+    there_are_no_more_carriers_than_there_is_room: [Twin((policy, "plan_carriers"), "if taken > room:", "if False:")],
     a_process_that_has_ended_is_gone_and_one_with_the_same_number_as_this_is_an_earlier_one: [
         Twin((workers, "process_is_gone"), "return pid == os.getpid()", "return False"),
         Twin((workers, "process_is_gone"), "return True", "return False"),

@@ -46,7 +46,7 @@ class Dispatchers(Stage):
             assert not mine or queue not in self.model.paused, "a paused queue moved"
         assert len(chosen) == sum(id_ in self.model.ready(self.model.jobs[id_].queue) for id_ in chosen)
         if made:
-            assert len(after.leases) <= WINDOW * len(self.model.alive), "more messages than the window holds"
+            assert after.places <= WINDOW * len(self.model.alive), "more messages than the window holds"
         for token, (_, ids, _) in made.items():
             if len(ids) > 1:
                 assert not any(end == "lost" for id_, _, _, end in before.attempts if id_ in ids), "it travels alone"
@@ -91,7 +91,7 @@ class Dispatchers(Stage):
         groups = [ids[start : start + share] for start in range(0, len(ids), share)]
         tokens = [self.new_id() for _ in groups]
         spread = [token for token, group in zip(tokens, groups, strict=True) for _ in group]
-        made = link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=ids, tokens=spread)
+        made = link.rows("dispatch", queue=queue, routing_key=ANY_QUEUE, ids=ids, tokens=spread, places=None)
         assert [row[0] for row in made] == tokens
         for token, group in zip(tokens, groups, strict=True):
             self._leased(token, group)
