@@ -89,9 +89,9 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
     failpoint("K2")
     # After the reply, not before the request: times would be ahead of the database's by all that it waited for.
     won_at_monotonic = time.monotonic()
-    queue, payload, won_at = rows[0]
+    queue, payload, won_at, shown = rows[0]
     jobs = _read(payload, token, place.link)
-    lease = _Won(token, queue, won_at, won_at_monotonic, alone=len(jobs) == 1)
+    lease = _Won(token, queue, won_at, won_at_monotonic, alone=len(jobs) == 1, shown=shown)
     place.recorder.open(token)
     ran = done = 0
     try:
@@ -132,6 +132,8 @@ class _Won:
     at: datetime
     at_monotonic: float
     alone: bool
+    shown: bool
+    """The database has its one job as running since it was won."""
 
     def seconds(self) -> float:
         return time.monotonic() - self.at_monotonic
@@ -164,7 +166,7 @@ def _announced(run: Run, lease: _Won, place: Place, number: int, *, behind: int)
 
 
 def _run_one(as_run: Run, lease: _Won, place: Place, run: Callable[[Run], Outcome]) -> Outcome:
-    place.recorder.begin(as_run.id, as_run.started_at, shown=as_run.alone)
+    place.recorder.begin(as_run.id, as_run.started_at, shown=lease.shown)
     outcome = _unreadable(as_run) if isinstance(as_run.args, Exception) else run(as_run)
     failpoint("K4")
     outcome.finished_at = lease.now()

@@ -67,8 +67,9 @@ def _loop(
             _nap(0.5, stop)
             continue
         longest = settings.carrier_seconds / 2 if dispatcher.is_backed_up else settings.poll_interval
-        idle = 0.0 if busy else min(longest, max(0.002, idle * 1.5))
-        if idle and dispatcher.link.notified(idle):
+        # After a claim there is no more room, or no more work, for a moment.
+        idle = 0.002 if busy else min(longest, max(0.002, idle * 1.5))
+        if dispatcher.link.notified(idle):
             idle = 0.002
 
 

@@ -69,11 +69,11 @@ def new_job(**columns: Any) -> UUID:
     return enqueue(NewJob(**{"task": "tests.support.tasks.noop", **columns}))
 
 
-def lease(link: Link, ids: Sequence[UUID], *, routing_key: str = "jobs.any") -> UUID:
-    """Lease pending jobs as one carrier, as the dispatcher does."""
+def lease(link: Link, ids: Sequence[UUID], *, routing_key: str = "jobs.any", place: float | None = None) -> UUID:
+    """Lease pending jobs as one carrier, as the dispatcher does; it takes that part of a place, or a whole one."""
     token = uuid4()
     queue = Job.objects.get(pk=ids[0]).queue
-    plan = {"ids": list(ids), "tokens": [token] * len(ids), "places": None}
+    plan = {"ids": list(ids), "tokens": [token] * len(ids), "places": place and [place] * len(ids)}
     made = link.rows("dispatch", queue=queue, routing_key=routing_key, **plan)
     assert made == [(token,)]
     return token

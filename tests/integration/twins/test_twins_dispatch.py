@@ -114,6 +114,12 @@ def an_old_win_that_is_repeated_does_not_start_the_next_run(link: Link) -> None:
     assert row(job).state == State.DISPATCHED
 
 
+def a_short_job_alone_is_not_written_twice(link: Link) -> None:
+    job = new_job()
+    assert win(link, lease(link, [job], place=0.5))[0][3] is False, "the recorder writes its start if it is late"
+    assert row(job).state == "dispatched"
+
+
 def jobs_in_company_start_one_by_one(link: Link) -> None:
     jobs = [new_job(), new_job()]
     won(link, jobs)
@@ -180,7 +186,8 @@ TABLE: dict[Scenario, list[Twin]] = {
     a_boot_that_was_presumed_dead_wins_nothing: [Twin("win", " AND lost_at IS NULL", "")],
     a_boot_that_has_stopped_wins_nothing: [Twin("win", " AND stopped_at IS NULL", "")],
     an_old_win_that_is_repeated_does_not_start_the_next_run: [Twin("win", " AND job.lease = won.token", "")],
-    jobs_in_company_start_one_by_one: [Twin("win", "cardinality(won.job_ids) = 1 AND ", "")],
+    jobs_in_company_start_one_by_one: [Twin("win", "cardinality(lease.job_ids) = 1 AND ", "")],
+    a_short_job_alone_is_not_written_twice: [Twin("win", " AND lease.place >= 1", "")],
     a_stale_worker_starts_nothing: [Twin("start", " AND lease = %(token)s", "")],
     a_job_that_runs_keeps_its_start: [
         Twin("start", " AND state = 'dispatched'", ""),
