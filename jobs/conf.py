@@ -66,9 +66,9 @@ class JobsSettings:
     dispatch_timeout: float = 30.0
     """Seconds after which a lease that no worker has won is taken back."""
     carrier_seconds: float = 0.05
-    """Expected work of one broker message, seconds; short jobs share a message up to it."""
+    """Expected work of one broker message, seconds; short jobs share a message up to it, with 0 none does."""
     carrier_max: int = 400
-    """Most jobs of one broker message."""
+    """Most jobs of one lease."""
     carrier_budget: float = 1.0
     """Seconds after which a worker process gives back the jobs of its message that have not started."""
     flush_interval: float = 0.05

@@ -204,5 +204,19 @@ def plan_carriers(
     return carriers
 
 
+def share_messages(leases: Sequence[T], places: Sequence[float], room: int) -> list[list[T]]:
+    """Which leases, in order, go to a worker in one message: up to a place together, spread over the room there is."""
+    share = math.ceil(len(leases) / room)
+    messages: list[list[T]] = []
+    taken = 1.0
+    for lease, size in zip(leases, places, strict=True):
+        if not messages or taken + size > 1.0 or len(messages[-1]) >= share:
+            messages.append([])
+            taken = 0.0
+        messages[-1].append(lease)
+        taken += size
+    return messages
+
+
 def _known(seconds: float | None) -> float:
     return math.inf if seconds is None or math.isnan(seconds) else max(0.0, seconds)

@@ -1,7 +1,7 @@
 """Names that dispatcher and workers must agree on: the broker's queues and the one message on them."""
 
 CARRIER = "jobs.run"
-"""Celery name of the only message on our queues; its arguments are FORMAT and a lease token."""
+"""Celery name of the only message on our queues; its arguments are FORMAT and lease tokens, won one by one."""
 ERRBACKS = "jobs.errbacks"
 """Task of a job that calls the `link_error` of one that was lost for good."""
 FORMAT = 1

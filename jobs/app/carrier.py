@@ -24,15 +24,15 @@ NEVER = 10.0**9
 
 
 def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
-    """Celery's hook for `jobs.run`: hand the lease token to a child process."""
+    """Celery's hook for `jobs.run`: hand the lease tokens to a child process."""
     steward = consumer.controller.steward
     # Celery's own limits would bind the whole lease; each job has them instead.
     limited = consumer.controller.time_limit or consumer.controller.soft_time_limit
     no_limits = {"timeout": NEVER, "soft_timeout": NEVER} if limited else {}
 
     def handle(message: Any, body: Any, ack: Any, reject: Any, callbacks: Any, **_: Any) -> None:
-        token = read_token(message)
-        if token is None:
+        tokens = read_tokens(message)
+        if tokens is None:
             steward.refuse(CARRIER, f"malformed carrier: {message.body!r:.200}")
             message.reject_log_error(logger, consumer.connection_errors)
             return
@@ -49,7 +49,7 @@ def strategy(task: Any, app: Celery, consumer: Any, **_: Any) -> Callable:
             headers=message.headers,
             decoded=True,
         )
-        request.token, request.steward, request.no_limits = token, steward, no_limits
+        request.tokens, request.steward, request.no_limits = tokens, steward, no_limits
         task_reserved(request)
         for callback in callbacks or ():
             callback(request)
@@ -71,26 +71,26 @@ def guard(task: Any, app: Celery, consumer: Any, **kwargs: Any) -> Callable:
     return refuse
 
 
-def read_token(message: Any) -> UUID | None:
-    """The lease token of a carrier, or None for anything that is not exactly one."""
+def read_tokens(message: Any) -> list[UUID] | None:
+    """The lease tokens of a message, or None for anything that is not exactly that."""
     try:
-        (format_, token), kwargs, _ = message.payload
-        return UUID(token) if format_ == FORMAT and kwargs == {} else None
+        (format_, first, *more), kwargs, _ = message.payload
+        return [UUID(token) for token in (first, *more)] if format_ == FORMAT and kwargs == {} else None
     except Exception:
         return None  # anyone may write to the broker, and a forged body can break any decoder anyhow
 
 
 class CarrierRequest(Request):
-    """One lease in the worker's books. It emits nothing of its own: jobs do."""
+    """One message in the worker's books. It emits nothing of its own: jobs do."""
 
-    token: UUID
+    tokens: list[UUID]
     steward: Any
     no_limits: dict[str, float]
 
     def execute_using_pool(self, pool: Any, **_: Any) -> Any:
         result = pool.apply_async(
             carry_here,
-            args=(str(self.token), str(self.steward.boot)),
+            args=([str(token) for token in self.tokens], str(self.steward.boot)),
             accept_callback=self.on_accepted,
             callback=self.on_success,
             error_callback=self.on_failure,
@@ -109,17 +109,17 @@ class CarrierRequest(Request):
     def on_success(self, result: Any, **_: Any) -> None:
         task_ready(self, successful=False)
         if not isinstance(result, int):
-            self.steward.lost(self.token, str(getattr(result, "exception", result)))
+            self.steward.lost_message(self.tokens, str(getattr(result, "exception", result)))
         self.steward.wake()
 
     def on_failure(self, exc_info: Any, **_: Any) -> None:
-        """The child is gone: it died or broke while it carried the lease, or was to be replaced after it."""
+        """The child is gone: it died or broke while it carried the leases, or was to be replaced after them."""
         task_ready(self)
         self.acknowledge()
         if getattr(exc_info.exception, "code", None) == EX_RECYCLE:
             self.steward.replace_soon()
         else:
-            self.steward.lost(self.token, str(exc_info.exception))
+            self.steward.lost_message(self.tokens, str(exc_info.exception))
 
     def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
         # A thread can't be terminated, and Celery's pool of them would raise.
@@ -135,7 +135,7 @@ class CarrierRequest(Request):
         return {
             "id": self.id,
             "name": CARRIER,
-            "lease": str(self.token),
+            "leases": [str(token) for token in self.tokens],
             "hostname": self.hostname,
             "time_start": self.time_start,
             "acknowledged": self.acknowledged,

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,10 @@ from billiard import current_process
 from billiard.pool import EX_RECYCLE
 from celery import Celery, current_app, signals
 
+from ..conf import jobs_settings
 from ..engine.execute import Place, carry
 from ..engine.link import Link
+from ..engine.maintenance import give_back_unwon
 from ..engine.record import Recorder
 from ..engine.slots import Slots
 from .interrupts import listen_for_cancel
@@ -50,28 +53,44 @@ def share(app: Celery, node: str, slots: Slots, jobs_per_child: int) -> None:
     _shared = (app, node, slots, jobs_per_child)
 
 
-def carry_here(token: str, boot: str) -> int | str:
-    """Run one lease in this process; returns how many jobs ran, or why the lease was not carried to its end.
+def carry_here(tokens: Sequence[str], boot: str) -> int | str:
+    """Run the leases of a message in this process; returns how many jobs ran, or why one was not carried to its end.
 
-    Raises SystemExit(EX_RECYCLE) after the lease for which this process has run enough jobs.
+    Raises SystemExit(EX_RECYCLE) after the message for which this process has run enough jobs.
     """
     child = _child()
     child.place.worker = UUID(boot)
     try:
-        ran: int | str = carry(UUID(token), child.place, child.runner)
+        ran: int | str = _carry_all([UUID(token) for token in tokens], child)
     except Exception as error:
         # An answer, not an exception: a pool of threads would tell nobody.
-        logger.exception("a lease was not carried to its end", extra={"lease": token})
+        logger.exception("a lease was not carried to its end", extra={"leases": tokens})
         child.place.slots.forget_job(child.place.index)
         ran = f"{type(error).__name__}: {error}"
     finally:
         child.runner.flush()
     if child.place.is_maimed and child.is_process:
-        logger.error("a task closed descriptors that are not its own: its process is replaced", extra={"lease": token})
+        logger.error(
+            "a task closed descriptors that are not its own: its process is replaced", extra={"leases": tokens}
+        )
         os._exit(1)  # the pool's pipes may be closed too, or be something else by now
     if isinstance(ran, int) and _is_spent(child, ran):
         # The pool's own way out: it sends the answer first, and waits until it has been read.
         sys.exit(EX_RECYCLE)
+    return ran
+
+
+def _carry_all(tokens: Sequence[UUID], child: _Child) -> int:
+    """Carry one lease after the other; when it takes too long or the worker is told to stop, the rest goes back."""
+    place, settings = child.place, jobs_settings()
+    since = time.monotonic()
+    ran = 0
+    for index, token in enumerate(tokens):
+        late = time.monotonic() - since > settings.carrier_budget
+        if index and (late or place.slots.stopping or place.is_maimed):
+            give_back_unwon(place.link, tokens[index:], settings, reason="the worker does not come to it in time")
+            break
+        ran += carry(token, place, child.runner, behind=len(tokens) - index - 1)
     return ran
 
 

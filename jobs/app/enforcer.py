@@ -4,7 +4,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from ..conf import jobs_settings
 from ..engine.execute import Run, held
 from ..engine.finish import record_one
 from ..engine.link import Link
-from ..engine.maintenance import lose, relieve
+from ..engine.maintenance import give_back_unwon, lose, relieve
 from ..engine.slots import NOBODY, Running, Slots
 from ..policy import Outcome
 from ..states import FINAL
@@ -42,12 +42,14 @@ class Enforcer:
         node: str,
         tasks: Mapping[str, Any],
         later: Callable[[Callable[[], None]], None],
+        behind: Callable[[UUID], Sequence[UUID]] = lambda token: (),
     ) -> None:
         self._slots = slots
         self._link = link
         self._node = node
         self._tasks = tasks
         self._later = later
+        self._behind = behind
         self._owed: dict[UUID, Callable[[], None]] = {}
         self._halted: dict[UUID, Running] = {}
         self._relieved: set[UUID] = set()
@@ -143,6 +145,9 @@ class Enforcer:
 
     def _give_back_behind(self, run: Running) -> None:
         count = relieve(self._link, run.token, run.begun)
+        # One that its process wins first stays with it.
+        reason = "the job before it blocks"
+        count += give_back_unwon(self._link, self._behind(run.token), jobs_settings(), reason=reason)
         if count:
             logger.warning(
                 "jobs given back: the one before them blocks",

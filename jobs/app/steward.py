@@ -11,7 +11,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -68,7 +68,7 @@ class Steward(bootsteps.StartStopStep):
         self._undone: list[Callable[[], None]] = []
         self._begun: dict[UUID, int] = {}
         self._thread: threading.Thread | None = None
-        self._enforcer = Enforcer(self.slots, self._link, worker.hostname, worker.app.tasks, self._later)
+        self._enforcer = Enforcer(self.slots, self._link, worker.hostname, worker.app.tasks, self._later, behind)
         # Celery's own flags: N jobs come before N messages, which are what its pool counts.
         jobs_per_child = worker.max_tasks_per_child or settings.max_jobs_per_child
         worker.max_memory_per_child = worker.max_memory_per_child or settings.max_memory_per_child or None
@@ -116,6 +116,12 @@ class Steward(bootsteps.StartStopStep):
         self._enforcer.forget(token)
         self._later(lambda: self._lose(token, reason, strike))
 
+    def lost_message(self, tokens: Sequence[UUID], reason: str) -> None:
+        """As `lost`, of whichever lease of the message was carried; what was not begun goes back. Returns at once."""
+        for token in tokens:
+            self.lost(token, reason)
+        self._later(partial(self._give_back_unwon, tokens, reason))
+
     def refuse(self, task: str, detail: str) -> None:
         """A message that is no carrier of ours. Returns at once."""
         logger.error("message refused: %s", detail, extra={"task": task})
@@ -141,8 +147,8 @@ class Steward(bootsteps.StartStopStep):
         """The pool has ended: say so, after what is still to do."""
         self._bury()
         for request in list(state.reserved_requests):
-            if (token := getattr(request, "token", None)) is not None:
-                self._later(partial(self._unwin, token))
+            if tokens := getattr(request, "tokens", None):
+                self._later(partial(self._give_back_unwon, tokens, "its worker was shut down"))
         self._work.put(None)
         if self._thread is not None:
             self._thread.join(timeout=LEAVE)
@@ -255,9 +261,9 @@ class Steward(bootsteps.StartStopStep):
         maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason, strike=strike)
         self._begun.pop(token, None)
 
-    def _unwin(self, token: UUID) -> None:
-        """A message that no child came to: only a lease that nobody has won goes back."""
-        maintenance.lose(self._link, token, jobs_settings(), won=False, begun=None, reason="its worker was shut down")
+    def _give_back_unwon(self, tokens: Sequence[UUID], reason: str) -> None:
+        """Of a message that no child came to, or not to its end."""
+        maintenance.give_back_unwon(self._link, tokens, jobs_settings(), reason=reason)
 
     def _later(self, work: Callable[[], None]) -> None:
         self._work.put(lambda: self._insist(work))
@@ -277,6 +283,14 @@ class Steward(bootsteps.StartStopStep):
         """Jobs tell their events only while somebody listens to them."""
         events = getattr(self.worker.consumer, "event_dispatcher", None)
         self.slots.listening = bool(events and events.enabled and (not events.groups or "task" in events.groups))
+
+
+def behind(token: UUID) -> Sequence[UUID]:
+    """The leases that the message with this one has behind it."""
+    for request in list(state.reserved_requests):
+        if token in (tokens := getattr(request, "tokens", ())):
+            return tokens[tokens.index(token) + 1 :]
+    return ()
 
 
 def _keep_connections(app: Any) -> None:

@@ -1,4 +1,4 @@
-"""The only place that publishes: one small message per lease, to the broker that Celery is configured with."""
+"""The only place that publishes: small messages with lease tokens, to the broker that Celery is configured with."""
 
 import logging
 import socket
@@ -21,6 +21,8 @@ from .failpoints import failpoint
 
 logger = logging.getLogger("jobs")
 
+Message = tuple[str, Sequence[UUID]]
+"""Routing key, and the tokens of the leases that one worker process wins one after the other."""
 
 TOGETHER = 1000
 """Most messages of one round trip."""
@@ -42,8 +44,8 @@ class Broker:
         self._declared: set[str] = set()
         self._refused: dict[str, float] = {}
 
-    def send(self, messages: Iterable[tuple[str, UUID]]) -> None:
-        """Send (routing key, lease token) pairs. On BrokerDown some of them may be in the broker: send all again.
+    def send(self, messages: Iterable[Message]) -> None:
+        """Send messages. On BrokerDown some of them may be in the broker: send all again.
 
         Those of a refused queue are not sent: their leases are taken back in time.
         """
@@ -68,19 +70,19 @@ class Broker:
         self._taken(routing_key)
         return declared.message_count
 
-    def _send(self, waiting: deque[tuple[str, UUID]]) -> None:
+    def _send(self, waiting: deque[Message]) -> None:
         """Send from the left; what is left at an error was not sent."""
         connection = self._open()
         while waiting:
             routing_key, messages = next(groupby(waiting, key=itemgetter(0)))
-            tokens = [token for _, token in messages]
+            alike = [tokens for _, tokens in messages]
             if not self._is_refused(routing_key):
                 self._declare(connection, routing_key)
-                if not _sent_together(connection.default_channel, routing_key, tokens):
-                    del tokens[1:]
+                if not _sent_together(connection.default_channel, routing_key, alike):
+                    del alike[1:]
                     channel = connection.default_channel
-                    channel.basic_publish(_message(channel, tokens[0]), exchange="", routing_key=routing_key)
-            for _ in tokens:
+                    channel.basic_publish(_message(channel, alike[0]), exchange="", routing_key=routing_key)
+            for _ in alike:
                 waiting.popleft()
             failpoint("KD3")
 
@@ -142,29 +144,30 @@ class Broker:
         raise BrokerDown(f"The broker does not answer: {error}. Messages are sent again when it does.") from error
 
 
-def _sent_together(channel: Any, routing_key: str, tokens: Sequence[UUID]) -> bool:
+def _sent_together(channel: Any, routing_key: str, alike: Sequence[Sequence[UUID]]) -> bool:
     """Send all in one round trip, where the transport can. False: some of them may have been sent."""
-    if len(tokens) == 1 or not getattr(channel, "supports_batch_publish", False):
+    if len(alike) == 1 or not getattr(channel, "supports_batch_publish", False):
         return False
     with closing(channel.create_publish_batch(TOGETHER)) as batch:
         try:
-            for token in tokens:
-                batch.publish(_message(channel, token), exchange="", routing_key=routing_key)
+            for tokens in alike:
+                batch.publish(_message(channel, tokens), exchange="", routing_key=routing_key)
             batch.flush()
         except BatchPublishError:
             return False  # why, one by one will tell
     return True
 
 
-def _message(channel: Any, token: UUID) -> Any:
+def _message(channel: Any, tokens: Sequence[UUID]) -> Any:
     """Celery's message of a task, without its producer, which would decide anew for each what is the same for all."""
     # A new id for every message, never a job's: workers remember revoked ids for hours.
     message_id = str(uuid4())
+    quoted = ", ".join(f'"{token}"' for token in tokens)
     headers = {"lang": "py", "task": CARRIER, "id": message_id, "root_id": message_id, "parent_id": None, "retries": 0}
     return channel.prepare_message(
-        f'[[{FORMAT}, "{token}"], {{}}, {{}}]',
+        f"[[{FORMAT}, {quoted}], {{}}, {{}}]",
         content_type="application/json",
         content_encoding="utf-8",
         headers=headers,
-        properties={"delivery_mode": 1, "correlation_id": str(token)},
+        properties={"delivery_mode": 1, "correlation_id": str(tokens[0])},
     )

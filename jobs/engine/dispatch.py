@@ -6,12 +6,12 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from ..conf import JobsSettings
 from ..errors import BrokerDown, QueueRefused
-from ..policy import Candidate, place, plan_carriers
-from .broker import Broker
+from ..policy import Candidate, place, plan_carriers, share_messages
+from .broker import Broker, Message
 from .durations import Durations
 from .failpoints import failpoint
 from .floors import HIGHEST, LOWEST, Floors, Position
@@ -45,7 +45,7 @@ class Dispatcher:
         self.queues = frozenset(queues)
         self.durations = Durations(link)
         self.leads = False
-        self._unsent: deque[tuple[str, UUID]] = deque()
+        self._unsent: deque[Message] = deque()
         self.floors = Floors()
         self.length_age = LENGTH_AGE
         self._excesses: dict[str, tuple[float, int]] = {}
@@ -166,7 +166,9 @@ class Dispatcher:
         last = carriers[-1][-1]
         self.floors.leased(queue, (last.rank, last.id))
         made = {row[0] for row in leased}
-        self._unsent.extend((routing_key, token) for token in tokens if token in made)
+        for message in share_messages(tokens, places, room):
+            if sure := [token for token in message if token in made]:
+                self._unsent.append((routing_key, sure))
         window.fill(routing_key, places)
         self._send_unsent()
         return sum(map(len, carriers))
@@ -195,7 +197,7 @@ class Dispatcher:
     def _send_unsent(self) -> bool:
         """Send what is leased and not in the broker. False while the broker is away."""
         if self._resend_all:
-            self._unsent = deque((key, token) for key, token in self.link.rows("unwon", limit=10_000))
+            self._unsent = deque((key, [token]) for key, token in self.link.rows("unwon", limit=10_000))
         if not self._unsent:
             self._resend_all = False
             return True

@@ -75,8 +75,11 @@ class Place:
     """Django's connections are a test's, not the jobs' own: a job that leaves one broken does not close it."""
 
 
-def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
-    """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
+def carry(token: UUID, place: Place, run: Callable[[Run], Outcome], *, behind: int = 0) -> int:
+    """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged.
+
+    `behind` leases wait for this one.
+    """
     place.slots.write(place.index, token, 0, time.monotonic())
     failpoint("K1")
     rows = place.link.insist(
@@ -101,7 +104,7 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
             # Counted first: a job that breaks what stands before its run must not end the lease that holds it.
             ran = index + 1
             as_run = _as_run(job, queue, token, lease.now(), alone=lease.alone)
-            if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1):
+            if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1 + behind):
                 ran = index
                 break
             outcome = _run_one(as_run, lease, place, run)

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -96,6 +96,11 @@ def relieve(link: Link, token: UUID, begun: int) -> int:
         returned = link.rows("give_back", ids=behind, token=token) if behind else []
         abandon(link.rows, [id_ for id_, state in returned if state == State.CANCELLED])
     return len(returned)
+
+
+def give_back_unwon(link: Link, tokens: Iterable[UUID], settings: JobsSettings, *, reason: str) -> int:
+    """Take back those of the leases that nobody has won; returns how many jobs."""
+    return sum(lose(link, token, settings, won=False, begun=None, reason=reason)[1] for token in tokens)
 
 
 def lose(

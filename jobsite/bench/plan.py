@@ -49,7 +49,7 @@ MEASURES = (
     draining("10ms", "jobs of 10 ms", 0.06, "pause", args=(0.01,), nominal=0.01),
     draining("failing", "failing jobs, not retried", 0.3, "fail", end="failed"),
     draining("limited", "no-op jobs, time_limit=300", 1.0, options={"time_limit": 300}),
-    draining("alone", "no-op jobs, one a message", 0.1, "alone"),
+    draining("alone", "no-op jobs, one a lease", 0.1, "alone"),
     Measure(name="latency", title="commit to start, idle", kind="latency", task="stamp", share=0.01),
     Measure(name="latency-200", title="commit to start, 200 jobs/s", kind="latency", task="stamp", share=0.1, pace=200),
     Measure(name="delayed", title="lateness of delayed jobs", kind="delayed", task="stamp", share=0.02),

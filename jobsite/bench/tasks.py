@@ -22,7 +22,7 @@ def fail() -> None:
 
 @shared_task(max_retries=0, on_lost="dead_letter")
 def alone() -> None:
-    """A task whose loss is final is never put into one message with others."""
+    """A task whose loss is final never shares a lease with others."""
 
 
 @shared_task(max_retries=0)

@@ -47,7 +47,7 @@ class Messages:
     def send_again(self, leases: Sequence[tuple[str, str]]) -> int:
         """How many were sent; 0 while the broker is away."""
         with suppress(BrokerDown):
-            self._broker.send([(key, UUID(token)) for key, token in leases])
+            self._broker.send([(key, [UUID(token)]) for key, token in leases])
             return len(leases)
         return 0
 

@@ -55,7 +55,11 @@ def test_a_task_that_closes_every_descriptor_is_on_record_and_its_process_is_rep
     assert_each_ran_once()
 
 
-def test_a_death_is_seen_at_once_at_the_defaults_and_costs_the_job_alone(fleet: Fleet, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", ["400", "1"], ids=["in one lease", "each in its own"])
+def test_a_death_is_seen_at_once_at_the_defaults_and_costs_the_job_alone(
+    fleet: Fleet, tmp_path: Path, most: str
+) -> None:
+    fleet.environment["JOBS_CARRIER_MAX"] = most
     for name in ("JOBS_HEARTBEAT_INTERVAL", "JOBS_WORKER_TIMEOUT", "JOBS_DISPATCH_TIMEOUT"):
         fleet.environment.pop(name)
     fleet.dispatcher()

@@ -44,11 +44,11 @@ def refusals(caplog) -> int:
 
 @pytest.mark.rabbitmq
 def test_leases_for_other_queues_are_sent(rabbit: Broker, caplog) -> None:
-    rabbit.send([(GOOD, uuid4()), (BAD, uuid4()), (GOOD, uuid4()), (BAD, uuid4())])
+    rabbit.send([(GOOD, [uuid4()]), (BAD, [uuid4()]), (GOOD, [uuid4()]), (BAD, [uuid4()])])
     wait_until(lambda: rabbit.length(GOOD) == 2)
     with pytest.raises(QueueRefused):
         rabbit.length(BAD)
-    rabbit.send([(BAD, uuid4())])
+    rabbit.send([(BAD, [uuid4()])])
     assert refusals(caplog) == 1
     assert rabbit.length(GOOD) == 2
 
@@ -64,7 +64,7 @@ def test_a_refused_queue_is_tried_again_and_said_once(rabbit: Broker, rabbitmq_u
     with pytest.raises(QueueRefused):
         rabbit.length(BAD)
     clock[0] = 93.0
-    rabbit.send([(BAD, uuid4())])
+    rabbit.send([(BAD, [uuid4()])])
     wait_until(lambda: rabbit.length(BAD) == 1)
 
 
@@ -87,7 +87,7 @@ def test_a_key_of_another_kind_in_redis_is_a_refused_queue(transactional_db, cap
     client.set(BAD, "not a list")
     broker = Broker(current_app._get_current_object())
     try:
-        broker.send([(BAD, uuid4()), (GOOD, uuid4())])
+        broker.send([(BAD, [uuid4()]), (GOOD, [uuid4()])])
         assert broker.length(GOOD) == 1
         with pytest.raises(QueueRefused):
             broker.length(BAD)

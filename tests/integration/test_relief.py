@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 class Carrier:
     """A lease carried in a thread; each job waits for its `go`."""
 
-    def __init__(self, link: Link, place: Place, count: int) -> None:
+    def __init__(self, link: Link, place: Place, count: int, *, behind: int = 0) -> None:
         self.jobs = [new_job() for _ in range(count)]
         self.token = lease(link, self.jobs)
         self.place = place
@@ -28,7 +28,7 @@ class Carrier:
         self.go = {job: threading.Event() for job in self.jobs}
         self.later: list[Callable[[], None]] = []
         self.enforcer = Enforcer(place.slots, link, NODE, current_app.tasks, self.later.append)
-        self._thread = threading.Thread(target=carry, args=(self.token, place, self._run))
+        self._thread = threading.Thread(target=carry, args=(self.token, place, self._run), kwargs={"behind": behind})
         self._thread.start()
 
     def _run(self, run: Run):
@@ -79,6 +79,27 @@ def test_jobs_behind_a_blocker_go_back_without_an_attempt_and_are_not_run_here(c
     assert carrier.states() == ["completed", "pending", "pending", "pending"]
     assert Attempt.objects.count() == 1
     assert not Lease.objects.exists()
+
+
+def test_the_leases_behind_it_in_its_message_go_back_too(carrier: Carrier, link: Link) -> None:
+    other = new_job()
+    token = lease(link, [other])
+    carrier.enforcer._behind = {carrier.token: [token]}.__getitem__
+    over_budget(carrier)
+    carrier.enforcer.relieve()
+    carrier.enforcer.relieve()
+    carrier.later.pop()()
+    assert (row(other).state, row(other).attempt) == ("pending", 0)
+
+
+def test_a_job_with_nothing_behind_it_but_leases_is_relieved_of_them(link: Link, settings) -> None:
+    settings.JOBS_CARRIER_BUDGET = 0.2
+    with opened() as own, placed(own) as place:
+        carrier = Carrier(link, place, 1, behind=1)
+        carrier.until_begun(1)
+        over_budget(carrier)
+        assert carrier.enforcer.relieve() is True
+        carrier.end()
 
 
 def test_within_its_budget_a_carrier_is_left_alone(carrier: Carrier, settings) -> None:

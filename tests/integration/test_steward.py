@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from celery import _state
+from celery.worker import state
 from django.db import connection
 
 from jobs.app import child
-from jobs.app.steward import Steward
+from jobs.app.steward import Steward, behind
+from jobs.engine.link import Link
 from jobs.errors import UniqueBusy
-from jobs.models import AuditEntry, Worker
-from tests.support.engine import unsent
+from jobs.models import AuditEntry, Lease, Worker
+from tests.support.engine import lease, new_job, outcome, row, unsent, won
+from tests.support.statements import finish
 from tests.support.wait import wait_until
 
 
@@ -85,3 +88,28 @@ def test_work_that_the_database_refused_is_done_after_the_next_heartbeat(steward
 
     steward._later(work)
     wait_until(lambda: len(done) == 2, what="the second try")
+
+
+def test_of_a_lost_message_what_began_is_lost_and_the_rest_goes_back(steward: Steward, link: Link) -> None:
+    ended, begun, waits = (new_job() for _ in range(3))
+    tokens = [won(link, [ended], worker=steward.boot), won(link, [begun], worker=steward.boot), lease(link, [waits])]
+    finish(link, tokens[0], outcome(ended))
+    steward.lost_message(tokens, "its process died")
+    wait_until(lambda: not Lease.objects.exists(), what="every lease taken back")
+    assert [row(job).state for job in (ended, begun, waits)] == ["completed", "pending", "pending"]
+    assert [row(job).attempt for job in (ended, begun, waits)] == [1, 1, 0]
+
+
+def test_a_worker_that_ends_gives_back_every_lease_of_a_message_that_no_child_came_to(
+    steward: Steward, link: Link
+) -> None:
+    class Reserved:
+        tokens = [lease(link, [new_job()]) for _ in range(2)]
+
+    request = Reserved()
+    state.reserved_requests.add(request)
+    assert behind(Reserved.tokens[0]) == Reserved.tokens[1:]
+    assert list(behind(Reserved.tokens[1])) == []
+    steward._finish()
+    wait_until(lambda: not Lease.objects.exists(), what="both leases taken back")
+    state.reserved_requests.discard(request)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.policy import Candidate, may_retry, plan_carriers, retry_delay
+from jobs.policy import Candidate, may_retry, plan_carriers, retry_delay, share_messages
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,20 @@ def test_a_slow_an_unknown_and_a_once_lost_job_travel_alone() -> None:
 def test_short_jobs_that_must_travel_alone_fill_a_place_together(how) -> None:
     assert len(plan("short " * 100, room=2, **how)) == 24, "4 ms each, with their message, in 2 × 50 ms"
     assert len(plan("medium " * 100, room=2, **how)) == 4
+
+
+@pytest.mark.parametrize(
+    ("places", "room", "messages"),
+    [
+        ([1.0] * 3, 4, ["a", "b", "c"]),
+        ([0.25] * 6, 1, ["abcd", "ef"]),
+        ([0.1] * 6, 4, ["ab", "cd", "ef"]),
+        ([0.1, 1.0, 0.1, 0.1], 1, ["a", "b", "cd"]),
+        ([], 1, []),
+    ],
+)
+def test_leases_share_a_message_up_to_a_place_spread_over_the_room(places, room: int, messages: list[str]) -> None:
+    assert ["".join(found) for found in share_messages("abcdef"[: len(places)], places, room)] == messages
 
 
 @pytest.mark.parametrize("tasks", ["slow " * 9, "new " * 9, "broken " * 9])

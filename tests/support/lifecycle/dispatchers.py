@@ -46,18 +46,20 @@ class Dispatchers(Stage):
             assert not mine or queue not in self.model.paused, "a paused queue moved"
         assert len(chosen) == sum(id_ in self.model.ready(self.model.jobs[id_].queue) for id_ in chosen)
         if made:
-            assert after.places <= WINDOW * len(self.model.alive), "more messages than the window holds"
+            assert sum(after.places.values()) <= WINDOW * len(self.model.alive), "more messages than the window holds"
         for token, (_, ids, _) in made.items():
             if len(ids) > 1:
-                assert not any(end == "lost" for id_, _, _, end in before.attempts if id_ in ids), "it travels alone"
-            self._leased(token, ids)
+                lives = {(id_, before.jobs[id_].epoch) for id_ in ids}
+                assert not any(end == "lost" for *life, _, end in before.attempts if tuple(life) in lives), "alone"
+            self._leased(token, ids, place=after.places[token])
         aside = {id_ for id_, job in after.jobs.items() if job.state == "paused" != before.jobs[id_].state}
         assert self.model.hold(aside) == aside, "set aside without a pause"
         self._all_arrived(made)
 
     def _all_arrived(self, made) -> None:
         waiting = self.world.broker._connection.SimpleQueue(ANY_QUEUE)
-        arrived = [waiting.get(timeout=5).payload[0][1] for _ in range(self.world.broker.length(ANY_QUEUE))]
+        messages = [waiting.get(timeout=5).payload[0][1:] for _ in range(self.world.broker.length(ANY_QUEUE))]
+        arrived = [token for tokens in messages for token in tokens]
         waiting.close()
         assert {str(token) for token in made} <= set(arrived), "leased, and not in the broker"
 
@@ -96,8 +98,8 @@ class Dispatchers(Stage):
         for token, group in zip(tokens, groups, strict=True):
             self._leased(token, group)
 
-    def _leased(self, token: UUID, ids: list[UUID]) -> None:
-        self.model.dispatch(token, ids)
+    def _leased(self, token: UUID, ids: list[UUID], *, place: float = 1.0) -> None:
+        self.model.dispatch(token, ids, place)
         self.carried[token] = list(ids)
         self.messages.append(token)
 

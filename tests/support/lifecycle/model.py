@@ -19,6 +19,7 @@ STOPPABLE = {State.BLOCKED, State.SCHEDULED, State.PENDING, State.PAUSED, State.
 class ModelLease:
     ids: list[UUID]
     sent_at: int
+    place: float
     worker: UUID | None = None
     receipt: UUID | None = None
 
@@ -107,20 +108,20 @@ class Model(Waiting):
         waiting = (State.SCHEDULED, State.RETRYING, State.PENDING, State.PAUSED)
         return {id_ for id_, job in self.jobs.items() if job.state in waiting and self.is_late(job) and self._end(job)}
 
-    def dispatch(self, token: UUID, ids: Sequence[UUID]) -> None:
+    def dispatch(self, token: UUID, ids: Sequence[UUID], place: float) -> None:
         for id_ in ids:
             job = self.jobs[id_]
             assert job.state == State.PENDING, f"a job that is {job.state} was leased"
             assert not self.is_late(job), "a job was leased after its expiry"
             job.state, job.lease, job.attempt = State.DISPATCHED, token, job.attempt + 1
-        self.leases[token] = ModelLease(list(ids), self.now)
+        self.leases[token] = ModelLease(list(ids), self.now, place)
 
     def win(self, token: UUID, worker: UUID, receipt: UUID) -> bool:
         lease = self.leases.get(token)
         if lease is None or worker not in self.alive or lease.receipt not in (None, receipt):
             return False
         lease.worker, lease.receipt = worker, receipt
-        if len(lease.ids) == 1:
+        if len(lease.ids) == 1 and lease.place >= 1:
             self.start(token, lease.ids[0])
         return True
 

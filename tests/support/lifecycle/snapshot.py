@@ -46,8 +46,8 @@ class Snapshot:
     jobs: dict[UUID, Row]
     leases: dict[UUID, tuple[str, list[UUID], UUID | None]]
     """Routing key, jobs and the boot that won it."""
-    places: float
-    """What the leases take of the window."""
+    places: dict[UUID, float]
+    """What each lease takes of the window."""
     attempts: set[tuple[UUID, int, int, str]]
     chords: dict[UUID, int]
     """How many members of each are done."""
@@ -71,7 +71,7 @@ def read(link: Link) -> Snapshot:
         attempts = conn.execute('SELECT job_id, epoch, number, "end" FROM jobs_attempt').fetchall()
         chords = conn.execute("SELECT id, done FROM jobs_chord").fetchall()
     found = {job[0]: Row(*job) for job in jobs}
-    places = sum(lease[4] for lease in leases)
+    places = {lease[0]: lease[4] for lease in leases}
     return Snapshot(found, {lease[0]: lease[1:4] for lease in leases}, places, set(attempts), dict(chords))
 
 
