@@ -15,7 +15,7 @@ from billiard.pool import EX_RECYCLE
 from celery import Celery, current_app, signals
 
 from ..conf import jobs_settings
-from ..engine.execute import Place, carry
+from ..engine.execute import Place, carry_all
 from ..engine.link import Link
 from ..engine.maintenance import give_back_unwon
 from ..engine.record import Recorder
@@ -81,16 +81,8 @@ def carry_here(tokens: Sequence[str], boot: str) -> int | str:
 
 
 def _carry_all(tokens: Sequence[UUID], child: _Child) -> int:
-    """Carry one lease after the other; when it takes too long or the worker is told to stop, the rest goes back."""
-    place, settings = child.place, jobs_settings()
-    since = time.monotonic()
-    ran = 0
-    for index, token in enumerate(tokens):
-        late = time.monotonic() - since > settings.carrier_budget
-        if index and (late or place.slots.stopping or place.is_maimed):
-            give_back_unwon(place.link, tokens[index:], settings, reason="the worker does not come to it in time")
-            break
-        ran += carry(token, place, child.runner, behind=len(tokens) - index - 1)
+    ran, rest = carry_all(tokens, child.place, child.runner)
+    give_back_unwon(child.place.link, rest, jobs_settings(), reason="the worker does not come to it in time")
     return ran
 
 

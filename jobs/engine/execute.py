@@ -3,8 +3,8 @@
 import json
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -75,28 +75,80 @@ class Place:
     """Django's connections are a test's, not the jobs' own: a job that leaves one broken does not close it."""
 
 
-def carry(token: UUID, place: Place, run: Callable[[Run], Outcome], *, behind: int = 0) -> int:
-    """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged.
+@dataclass(slots=True)
+class Win:
+    """A try to win a lease."""
 
-    `behind` leases wait for this one.
+    token: UUID
+    place: Place
+    receipt: UUID = field(default_factory=uuid4)
+    at_monotonic: float = 0.0
+    rows: list[tuple] | None = None
+    """What the winner gets; [] if the lease was won, returned or forged, None while nothing is known."""
+
+    def show(self) -> None:
+        """In the slot, so that the main process knows whose lease it was if this one dies."""
+        self.place.slots.write(self.place.index, self.token, 0, time.monotonic())
+
+    def over(self, link: Link) -> None:
+        self._answered(link.rows("win", **self._params()))
+
+    def insist(self) -> None:
+        self._answered(self.place.link.insist("win", patience=WIN_PATIENCE, **self._params()))
+
+    def _answered(self, rows: list[tuple]) -> None:
+        # After the reply, not before the request: times would be ahead of the database's by all that it waited for.
+        self.rows, self.at_monotonic = rows, time.monotonic()
+
+    def _params(self) -> dict[str, Any]:
+        return {"token": self.token, "worker": self.place.worker, "node": self.place.node, "receipt": self.receipt}
+
+
+def carry_all(tokens: Sequence[UUID], place: Place, run: Callable[[Run], Outcome]) -> tuple[int, Sequence[UUID]]:
+    """Carry the leases of a message one after the other; returns how many jobs ran, and the leases not come to.
+
+    The rest is left when it takes too long or the worker is told to stop.
     """
-    place.slots.write(place.index, token, 0, time.monotonic())
-    failpoint("K1")
-    rows = place.link.insist(
-        "win", patience=WIN_PATIENCE, token=token, worker=place.worker, node=place.node, receipt=uuid4()
-    )
-    if not rows:
+    until = time.monotonic() + jobs_settings().carrier_budget
+    won: Win | None = None
+    ran = 0
+    for index, token in enumerate(tokens):
+        if index and won is None and not _goes_on(place, until):
+            return ran, tokens[index:]
+        count, won = _carry(won or Win(token, place), place, run, behind=tokens[index + 1 :], until=until)
+        ran += count
+    return ran, ()
+
+
+def carry(token: UUID, place: Place, run: Callable[[Run], Outcome]) -> int:
+    """Run every job of a lease; returns how many ran. 0: the lease was won, returned or forged."""
+    return carry_all([token], place, run)[0]
+
+
+def _goes_on(place: Place, until: float) -> bool:
+    return time.monotonic() <= until and not place.slots.stopping and not place.is_maimed
+
+
+def _carry(
+    win: Win, place: Place, run: Callable[[Run], Outcome], *, behind: Sequence[UUID], until: float
+) -> tuple[int, Win | None]:
+    """How many jobs of a lease ran, and the next lease, which the commit that ended this one has won if it could."""
+    token = win.token
+    if win.rows is None:
+        win.show()
+        failpoint("K1")
+        win.insist()
+    if not win.rows:
         place.slots.clear(place.index)
         logger.info("lease is void: nothing to run", extra={"lease": str(token)})
-        return 0
+        return 0, None
     failpoint("K2")
-    # After the reply, not before the request: times would be ahead of the database's by all that it waited for.
-    won_at_monotonic = time.monotonic()
-    queue, payload, won_at, shown = rows[0]
+    queue, payload, won_at, shown = win.rows[0]
     jobs = _read(payload, token, place.link)
-    lease = _Won(token, queue, won_at, won_at_monotonic, alone=len(jobs) == 1, shown=shown)
+    lease = _Won(token, queue, won_at, win.at_monotonic, alone=len(jobs) == 1, shown=shown)
     place.recorder.open(token)
     ran = done = 0
+    following: Win | None = None
     try:
         for index, (number, job) in enumerate(jobs):
             if index and (lease.seconds() > jobs_settings().carrier_budget or place.slots.stopping):
@@ -104,7 +156,7 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome], *, behind: i
             # Counted first: a job that breaks what stands before its run must not end the lease that holds it.
             ran = index + 1
             as_run = _as_run(job, queue, token, lease.now(), alone=lease.alone)
-            if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1 + behind):
+            if not _announced(as_run, lease, place, number, behind=len(jobs) - index - 1 + len(behind)):
                 ran = index
                 break
             outcome = _run_one(as_run, lease, place, run)
@@ -117,13 +169,23 @@ def carry(token: UUID, place: Place, run: Callable[[Run], Outcome], *, behind: i
             done = ran
             if place.is_maimed:
                 break
+        if behind and done == len(jobs) and _goes_on(place, until):
+            following = Win(behind[0], place)
+            following.show()
     finally:
         # Also when the process is told to end: what is done stays done, what was not started goes back. A run that
         # was cut off has no outcome, so its lease stays until someone takes it back with `lose`.
-        place.recorder.close(unstarted=[UUID(job[0]) for _, job in jobs[ran:]], end=done == ran)
+        went_along = place.recorder.close(
+            unstarted=[UUID(job[0]) for _, job in jobs[ran:]],
+            end=done == ran,
+            along=following.over if following is not None else None,
+        )
     failpoint("K7")
-    place.slots.clear(place.index)
-    return ran
+    if following is None:
+        place.slots.clear(place.index)
+    elif not went_along:
+        following.rows = None
+    return ran, following
 
 
 @dataclass(slots=True)

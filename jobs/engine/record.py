@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -48,6 +48,7 @@ class Recorder:
         self._swap = threading.Lock()  # the two threads exchange `_progress`
         self._wrote_progress_at = float("-inf")
         self._thread: threading.Thread | None = None
+        self._along: Callable[[Link], None] | None = None
 
     def open(self, token: UUID) -> None:
         with self._lock:
@@ -122,12 +123,19 @@ class Recorder:
         if not self._poke.is_set():  # to set it takes a lock, once or twice a job
             self._poke.set()
 
-    def close(self, unstarted: Sequence[UUID] = (), *, end: bool = True) -> None:
-        """Record what is left, return the jobs that were not started, `end` the lease; insists until it is done."""
+    def close(
+        self, unstarted: Sequence[UUID] = (), *, end: bool = True, along: Callable[[Link], None] | None = None
+    ) -> bool:
+        """Record what is left, return the jobs that were not started, `end` the lease; insists until it is done.
+
+        `along` is done in the same transaction, and again after a lost reply; not if a row was locked. Returns whether.
+        """
+        self._along = along
         pause = 0.05
         while not self._closed(unstarted, end):
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(5.0, pause * 2)
+        return self._along is not None
 
     def _closed(self, unstarted: Sequence[UUID], end: bool) -> bool:
         try:
@@ -202,9 +210,10 @@ class Recorder:
             return False
         try:
             failpoint("K5")
-            moved = self._write(self._link, batch, done=last)
+            moved = self._write_along(batch) if last and self._along else self._write(self._link, batch, done=last)
             failpoint("K6")
         except (*BUSY, psycopg.DataError):
+            self._along = None  # who knows which of the two it was
             self._waiting = self._one_by_one(batch)
             return False
         self._waiting = []
@@ -222,6 +231,13 @@ class Recorder:
             except psycopg.DataError as error:
                 left.append(unstorable(outcome, error))
         return left
+
+    def _write_along(self, batch: list[Outcome]) -> set[UUID]:
+        assert self._along is not None
+        with self._link.transaction():
+            moved = self._write(self._link, batch, done=True)
+            self._along(self._link)
+        return moved
 
     def _write(self, link: Rows, batch: list[Outcome], *, done: bool) -> set[UUID]:
         return finish(link, batch, token=self._token, node=self._node, done=done)

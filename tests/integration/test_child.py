@@ -4,15 +4,19 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from celery import current_app
 from django.db import connection
 from django.db.backends.signals import connection_created
 
 from jobs.app import child
+from jobs.engine.execute import Run, Win, carry_all
 from jobs.engine.link import Link
 from jobs.engine.slots import Slots
-from tests.support.engine import lease, new_job, row
+from jobs.models import Lease
+from jobs.policy import Outcome
+from tests.support.engine import lease, new_job, outcome, placed, row, won
 from tests.support.rows import make_worker
 from tests.support.tasks import noop
 
@@ -81,3 +85,67 @@ def test_behind_a_lease_that_breaks_none_of_its_message_is_carried(link: Link, s
     (why,) = carried(tokens)
     assert why.startswith("JSONDecodeError: ")
     assert row(sound).state == "dispatched", "until the main process takes it back"
+
+
+def test_a_lease_is_won_in_the_commit_that_ends_the_one_before_it(link: Link) -> None:
+    jobs = [new_job() for _ in range(3)]
+    tokens = [lease(link, [job], place=0.1) for job in jobs]
+    alike = []
+
+    def run(run: Run) -> Outcome:
+        if run.id != jobs[0]:
+            before = jobs[jobs.index(run.id) - 1]
+            query = "SELECT job.xmin = l.xmin FROM jobs_job AS job, jobs_lease AS l WHERE job.id = %s AND token = %s"
+            alike.append(link._open().execute(query, [before, run.token]).fetchone()[0])
+        return outcome(run.id)
+
+    with placed(link) as place:
+        assert carry_all(tokens, place, run) == (3, ())
+        assert not list(place.slots.carrying())
+    assert alike == [True, True]
+    assert [row(job).state for job in jobs] == ["completed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "went"),
+    [(psycopg.errors.LockNotAvailable, False), (psycopg.OperationalError, True)],
+    ids=["locked", "away"],
+)
+def test_what_goes_along_with_an_end_is_undone_with_it(link: Link, error: type[Exception], went: bool) -> None:
+    first, second = new_job(), new_job()
+    with placed(link) as place:
+        token, following = won(link, [first], worker=place.worker), Win(lease(link, [second], place=0.1), place)
+        tries = []
+
+        def along(link: Link) -> None:
+            following.over(link)
+            tries.append(following.rows)
+            if len(tries) == 1:
+                raise error("at its end")
+
+        place.recorder.open(token)
+        place.recorder.add(outcome(first))
+        assert place.recorder.close(along=along) is went
+    assert row(first).state == "completed"
+    assert (Lease.objects.get().won_at is not None) is went, "the first try was undone, the second stands"
+    assert len(tries) == 1 + went
+
+
+def test_a_lease_that_could_not_be_won_along_is_won_by_itself(link: Link, monkeypatch) -> None:
+    jobs = [new_job() for _ in range(2)]
+    tokens = [lease(link, [job], place=0.1) for job in jobs]
+    over = Win.over
+
+    def locked(win: Win, link: Link) -> None:
+        over(win, link)
+        raise psycopg.errors.LockNotAvailable("someone holds it")
+
+    def run(run: Run) -> Outcome:
+        assert Lease.objects.get(token=run.token).won_at is not None
+        return outcome(run.id)
+
+    monkeypatch.setattr(Win, "over", locked)
+    with placed(link) as place:
+        assert carry_all(tokens, place, run) == (2, ())
+    assert [row(job).state for job in jobs] == ["completed"] * 2
+    assert not Lease.objects.exists()

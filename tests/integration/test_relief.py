@@ -10,7 +10,7 @@ from celery import current_app
 
 from jobs.app.enforcer import Enforcer
 from jobs.engine import cancel
-from jobs.engine.execute import Place, Run, carry
+from jobs.engine.execute import Place, Run, carry_all
 from jobs.engine.link import Link
 from jobs.models import Attempt, Lease
 from tests.support.engine import NODE, lease, new_job, opened, outcome, placed, row
@@ -20,7 +20,7 @@ from tests.support.wait import wait_until
 class Carrier:
     """A lease carried in a thread; each job waits for its `go`."""
 
-    def __init__(self, link: Link, place: Place, count: int, *, behind: int = 0) -> None:
+    def __init__(self, link: Link, place: Place, count: int, *behind: UUID) -> None:
         self.jobs = [new_job() for _ in range(count)]
         self.token = lease(link, self.jobs)
         self.place = place
@@ -28,7 +28,7 @@ class Carrier:
         self.go = {job: threading.Event() for job in self.jobs}
         self.later: list[Callable[[], None]] = []
         self.enforcer = Enforcer(place.slots, link, NODE, current_app.tasks, self.later.append)
-        self._thread = threading.Thread(target=carry, args=(self.token, place, self._run), kwargs={"behind": behind})
+        self._thread = threading.Thread(target=carry_all, args=([self.token, *behind], place, self._run))
         self._thread.start()
 
     def _run(self, run: Run):
@@ -95,7 +95,7 @@ def test_the_leases_behind_it_in_its_message_go_back_too(carrier: Carrier, link:
 def test_a_job_with_nothing_behind_it_but_leases_is_relieved_of_them(link: Link, settings) -> None:
     settings.JOBS_CARRIER_BUDGET = 0.2
     with opened() as own, placed(own) as place:
-        carrier = Carrier(link, place, 1, behind=1)
+        carrier = Carrier(link, place, 1, lease(link, [new_job()]))
         carrier.until_begun(1)
         over_budget(carrier)
         assert carrier.enforcer.relieve() is True

@@ -45,7 +45,7 @@ def test_arguments_arrive_as_they_were_sent(args: list, kwargs: dict) -> None:
     job = enqueue(NewJob(task="t", args=encode("args", args), kwargs=encode("kwargs", kwargs)))
     with opened() as link:
         token = lease(link, [job])
-        ((_, payload, _),) = win(link, token, worker=make_worker())
+        ((_, payload, *_),) = win(link, token, worker=make_worker())
         ((_, (id_, _, *arrived)),) = _read(payload, token, link)
     assert uuid.UUID(id_) == job
     assert repr(arrived[:2]) == repr(loads(dumps([args, kwargs]))), "as in a message of stock Celery"
@@ -77,5 +77,5 @@ def test_a_nesting_is_refused_or_read(levels: int) -> None:
     job = enqueue(NewJob(task="t", args=text))
     with opened() as link:
         token = lease(link, [job])
-        ((_, payload, _),) = win(link, token)
+        ((_, payload, *_),) = win(link, token)
         assert len(_read(payload, token, link)) == 1

@@ -161,13 +161,13 @@ def a_job_that_was_stopped_is_not_stopped_when_it_runs_again(link: Link, broker:
 
 TABLE: dict[Scenario, list[Twin]] = {
     a_carrier_past_its_budget_gives_back_the_rest: [
-        Twin((execute, "carry"), "lease.seconds() > jobs_settings().carrier_budget or ", ""),
-        Twin((execute, "carry"), "unstarted=[UUID(job[0]) for _, job in jobs[ran:]]", "unstarted=[]"),
+        Twin((execute, "_carry"), "lease.seconds() > jobs_settings().carrier_budget or ", ""),
+        Twin((execute, "_carry"), "unstarted=[UUID(job[0]) for _, job in jobs[ran:]]", "unstarted=[]"),
     ],
     a_worker_that_is_to_stop_starts_no_other_job: [
-        Twin((execute, "carry"), " or place.slots.stopping", ""),
+        Twin((execute, "_carry"), " or place.slots.stopping", ""),
     ],
-    a_run_that_is_cut_off_keeps_its_lease: [Twin((execute, "carry"), "end=done == ran", "end=True")],
+    a_run_that_is_cut_off_keeps_its_lease: [Twin((execute, "_carry"), "end=done == ran", "end=True")],
     one_look_presumes_nobody_dead: [
         Twin((Sweeper, "void_silent_workers"), "now - since >= self._settings.worker_timeout and ", "")
     ],
