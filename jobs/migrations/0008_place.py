@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = (("jobs", "0005_newest"),)
+    dependencies = (("jobs", "0007_shorter_checks"),)
     operations = (
         migrations.AddField(
             model_name="lease",
