@@ -288,6 +288,14 @@ OF_TYPE = {
 }
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", ["jobs_job", "jobs_attempt", "jobs_lease"])
+def test_busy_tables_are_vacuumed_whatever_the_length_of_their_history(table: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reloptions::text FROM pg_class WHERE oid = %s::regclass", [table])
+        assert "scale_factor=0" in cursor.fetchone()[0]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_every_migration_reverses_and_applies_again() -> None:
     call_command("migrate", "jobs", "zero", verbosity=0)
