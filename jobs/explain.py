@@ -13,13 +13,38 @@ from .engine.link import jobs_alias
 from .models import Chord, Job, Lease, Worker
 from .pauses import pauses_of
 from .reasons import COUNTED, Facts, Reason, reasons
-from .states import FINAL, WAITING, State
+from .states import FINAL, REQUEUE, WAITING, State
 from .wire import ANY_QUEUE
 
 
 def explain(job: Job) -> list[Reason]:
     """Every reason that holds now, the one to see to first at the front; at least one."""
     return reasons(facts(job))
+
+
+def why_it_stays(job_id: UUID) -> Reason:
+    """Why a requeue did not move a job; the code is the API's. Raises JobNotFound."""
+    job = queries.find_job(job_id)
+    if job.state not in REQUEUE.sources:
+        only = "only one that failed, expired or was cancelled runs again"
+        return Reason("not_retryable", f"Job {job.pk} is {job.state}: {only}.")
+    if job.after == job.pk:
+        before = "it never began, because a job before it did not complete"
+        return Reason("not_retryable", f"Job {job.pk} is {job.state}: {before}.", "Requeue that one, and it follows.")
+    key = job.unique_key or job.given_key
+    others = Job.objects.using(jobs_alias()).filter(task=job.task, unique_key=key).exclude(pk=job.pk)
+    if key is not None and (holder := others.only("state").first()) is not None:
+        return Reason(
+            "duplicate_job",
+            f"Job {job.pk} stays {job.state}: "
+            f"job {holder.pk}, which is {holder.state}, holds its unique key {key!r} now.",
+            "Cancel that one or wait until it lets go of the key, then requeue this one.",
+        )
+    return Reason(
+        "unique_key_busy",
+        f"Job {job.pk} stays {job.state}: an open transaction has locked it or is taking its unique key.",
+        "Try again.",
+    )
 
 
 def facts(job: Job) -> Facts:

@@ -16,7 +16,7 @@ from ..models import Job
 from ..queries import find_job
 from ..submit import resubmit
 from .operator import operator, reason_of
-from .requeue import REASON_LENGTH, RequeueAdmin, said
+from .requeue import REASON_LENGTH, RequeueAdmin, told
 
 
 class ArgumentsForm(forms.Form):
@@ -51,7 +51,7 @@ class EditAdmin(RequeueAdmin):
             request.POST or None, initial={"args": _indented(job.args), "kwargs": _indented(job.kwargs)}
         )
         if request.method == "POST" and form.is_valid() and (moved := self._resubmit(request, job, form)) is not None:
-            self.message_user(request, said(moved, 1), messages.SUCCESS if moved else messages.WARNING)
+            self.message_user(request, told(job_id, bool(moved)), messages.SUCCESS if moved else messages.WARNING)
             return page
         context = {
             **self.admin_site.each_context(request),

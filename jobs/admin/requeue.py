@@ -12,7 +12,8 @@ from django.urls import URLPattern, path, reverse
 
 from .. import engine
 from ..engine import Request, bulk
-from ..errors import InvalidFilter
+from ..errors import InvalidFilter, JobNotFound
+from ..explain import why_it_stays
 from ..models import Job
 from ..states import REQUEUE
 from .operator import REASON_LENGTH, operator, reason_of
@@ -68,7 +69,7 @@ class RequeueAdmin(VerbsAdmin):
         if not (self.has_view_permission(request) and self.has_requeue_permission(request)):
             raise PermissionDenied
         moved = _requeue(request, [job_id])
-        self.message_user(request, said(len(moved), 1), messages.SUCCESS if moved else messages.WARNING)
+        self.message_user(request, told(job_id, bool(moved)), messages.SUCCESS if moved else messages.WARNING)
         return HttpResponseRedirect(reverse("admin:jobs_job_change", args=[job_id]))
 
 
@@ -76,7 +77,17 @@ def said(moved: int, asked: int) -> str:
     """One sentence on what became of a request to requeue."""
     result = f"Requeued {moved:,} {'job' if moved == 1 else 'jobs'}"
     left = asked - moved
-    return f"{result}; {left:,} had not failed any more." if left else f"{result}."
+    why = "they had not failed any more, or another job holds their unique key"
+    return f"{result}; {left:,} stayed: {why}." if left else f"{result}."
+
+
+def told(job_id: UUID, moved: bool) -> str:
+    """Like `said` of one job; one that stayed says why."""
+    try:
+        why = None if moved else why_it_stays(job_id)
+    except JobNotFound as error:
+        return str(error)
+    return said(1, 1) if why is None else f"{why.text} {why.advice}".rstrip()
 
 
 def _requeue(request: HttpRequest, ids: list[UUID]) -> list[UUID]:

@@ -146,5 +146,6 @@ _KEPT = ("action", "select_across", "index", "_selected_action")
 
 def sentence(done: bulk.Done) -> str:
     left = done.count - done.moved
-    stayed = f" {left:,} stayed: they changed, are needed, or wait for another such request." if left else ""
+    why = "they changed, are needed, wait for another such request, or another job holds their unique key"
+    stayed = f" {left:,} stayed: {why}." if left else ""
     return f"{done.verb.capitalize()}: {done.moved:,} {'job' if done.moved == 1 else 'jobs'}.{stayed}"

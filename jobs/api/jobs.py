@@ -10,7 +10,7 @@ from ninja import Router, Status
 from .. import queries
 from ..engine import cancel, requeue
 from ..engine.newjob import new_id
-from ..explain import explain
+from ..explain import explain, why_it_stays
 from ..submit import submit
 from . import schemas
 from .problems import Refused
@@ -92,9 +92,9 @@ def cancel_job(request: HttpRequest, job_id: str) -> Status:
 
 @router.post("/{job_id}/retry", response={**RETRIED, **FOUND})
 def retry_job(request: HttpRequest, job_id: str) -> dict[str, Any]:
-    """Run a job again that failed, expired or was cancelled, as the same job in a new life."""
+    """Run a job again that failed, expired or was cancelled, as the same job in a new life, with its unique key."""
     job = queries.find_job(job_id)
     if not requeue([job.pk], actor=request.auth, ip=request.META.get("REMOTE_ADDR")):
-        detail = f"Job {job.pk} is {job.state}: only one that failed, expired or was cancelled runs again."
-        raise Refused(409, "not_retryable", detail)
+        why = why_it_stays(job.pk)
+        raise Refused(409, why.code, f"{why.text} {why.advice}".rstrip())
     return {"job_id": job.pk, "status": "pending"}

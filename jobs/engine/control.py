@@ -16,6 +16,7 @@ from .abandoned import abandon
 from .ending import end
 from .link import CallersLink, Link, jobs_alias
 from .newjob import EARLIEST, LATEST, priority_number
+from .reviving import revive
 from .sql import statement
 from .wake import wake_after_commit
 
@@ -37,20 +38,21 @@ def requeue(
     """Run finished jobs again, as a new epoch of the same id, in the caller's transaction.
 
     `delays`: seconds after which each may start. `args`, `kwargs`: JSON from `encode` in place of the old arguments;
-    `jobs.submit.resubmit` checks them first. Returns the ids that moved; a missing one is live, has completed, or is
-    gone.
+    `jobs.submit.resubmit` checks them first. Returns the ids that moved; a missing one is live, has completed, is gone,
+    or another job holds its unique key now: `jobs.explain.why_it_stays` tells.
     """
-    moved = _moved(
-        "requeue",
-        ids=list(ids),
-        delays=[0.0] * len(ids) if delays is None else [max(0.0, delay) for delay in delays],
+    moved = revive(
+        CallersLink(jobs_alias()),
+        [(id_, 0.0) for id_ in ids]
+        if delays is None
+        else [(id_, max(0.0, delay)) for id_, delay in zip(ids, delays, strict=True)],
         args=args,
         kwargs=kwargs,
         kept=AUDITED,
         sources=sorted(REQUEUE.sources),
         actor=actor,
         reason=reason,
-        ip=ip,
+        ip=client_address(ip),
         aging_us=_default_aging(),
     )
     wake_after_commit(jobs_alias())

@@ -49,6 +49,7 @@ def end_joined(link: Rows, job: NewJob, lead: int, holder: uuid.UUID) -> None:
     Their ids were given to the caller, who may wait for them.
     """
     link.rows("insert_all", jobs=as_json([(replace(job, unique_key=None, unique_for=None), lead)]))
+    link.rows("keep_key", id=job.id, unique_key=job.unique_key)
     reason = f"job {holder} holds its unique key and stands for it; what was to follow it does not"
     abandon(link.rows, end(link, [job.id], actor="unique key", reason=reason, ip=None).now)
 

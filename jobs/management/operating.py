@@ -58,7 +58,7 @@ def over(
         return done, f"{done.count:,} would be {PAST[done.verb]}: {found}. Nothing was changed."
     left = done.count - done.moved
     return done, f"{done.moved:,} {PAST[done.verb]}." + (
-        f" {left:,} stayed: they changed or are needed." if left else ""
+        f" {left:,} stayed: they changed, are needed, or another job holds their unique key." if left else ""
     )
 
 

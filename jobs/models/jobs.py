@@ -56,6 +56,7 @@ class Job(EngineWritten):
     reference_type = models.TextField(null=True, blank=True)
     reference_id = models.TextField(null=True, blank=True)
     unique_key = models.TextField(null=True, blank=True, help_text="At most one job of its task holds it.")
+    given_key = models.TextField(null=True, blank=True, help_text="Unique key of its call: a requeue takes it again.")
     unique_until = models.DateTimeField(
         null=True, blank=True, help_text="The key is held so long, even by a finished job."
     )

@@ -6,11 +6,14 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
+from jobs.engine import requeue
 from jobs.engine.link import Link
 from jobs.errors import UniqueBusy
+from jobs.explain import why_it_stays
 from jobs.models import Job
 from jobs.states import State
 from tests.support.engine import opened
+from tests.support.rows import make_job, state_of
 from tests.support.tasks import add, noop
 from tests.support.threads import together
 from tests.support.wait import wait_until
@@ -130,3 +133,84 @@ def waits_for_lock() -> None:
 WAITS = """
     SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database())
 """
+
+
+def dead(key: str) -> UUID:
+    return make_job(state="dead_letter", given_key=key)
+
+
+def test_a_requeue_waits_for_a_call_that_is_taking_its_key_and_then_stays(link: Link) -> None:
+    job_id, taken = dead("key"), threading.Event()
+
+    def produce() -> None:
+        with transaction.atomic():
+            call("key")
+            taken.set()
+            waits_for_lock()
+
+    def again() -> list[UUID]:
+        assert taken.wait(10)
+        return requeue([job_id, free], actor="ada")
+
+    free = dead("other")
+    assert together(produce, again)[1] == [free]
+    assert why_it_stays(job_id).code == "duplicate_job"
+
+
+def test_a_requeue_that_waits_too_long_moves_the_others_and_keeps_its_transaction(link: Link) -> None:
+    job_id, free = dead("key"), dead("other")
+    taken, over = threading.Event(), threading.Event()
+
+    def produce() -> None:
+        with transaction.atomic():
+            call("key")
+            taken.set()
+            assert over.wait(20)
+
+    def again() -> list[UUID]:
+        assert taken.wait(10)
+        with transaction.atomic():
+            moved = requeue([job_id, free], actor="ada")
+            assert why_it_stays(job_id).code == "unique_key_busy"
+            over.set()
+            noop.delay()
+        return moved
+
+    assert together(produce, again)[1] == [free]
+    assert state_of(job_id) == State.DEAD_LETTER
+    assert Job.objects.filter(task=noop.name).count() == 1
+
+
+def test_a_call_waits_for_a_requeue_that_takes_its_key(link: Link) -> None:
+    job_id, taken = dead("key"), threading.Event()
+
+    def again() -> None:
+        with transaction.atomic():
+            assert requeue([job_id], actor="ada") == [job_id]
+            taken.set()
+            waits_for_lock()
+
+    def produce() -> UUID:
+        assert taken.wait(10)
+        return call("key")
+
+    assert together(again, produce)[1] == job_id
+
+
+def test_racing_requeues_and_calls_leave_one_live_job_a_key(link: Link) -> None:
+    ids = [dead(f"key {n % 5}") for n in range(40)]
+
+    def again() -> None:
+        for job_id in ids:
+            requeue([job_id], actor="ada")
+
+    def all_at_once() -> None:
+        requeue(ids[::-1], actor="ada")
+
+    def produce() -> None:
+        for n in range(5):
+            call(f"key {n}")
+
+    together(again, all_at_once, produce, produce)
+    live = Job.objects.filter(state=State.PENDING).values_list("unique_key", flat=True)
+    assert sorted(live) == [f"key {n}" for n in range(5)]

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 def test_an_operator_requeues_dead_letters_and_reads_one_sentence(operator: Client) -> None:
     dead, failed, done = make_job(state="dead_letter"), make_job(state="failed"), make_job(state="completed")
     found = select(operator, JOBS, dead, failed, done, reason="mail is back")
-    assert "Requeued 2 jobs; 1 had not failed any more." in found
+    assert "Requeued 2 jobs; 1 stayed: they had not failed any more, or another job holds their unique key." in found
     assert [state_of(id_) for id_ in (dead, failed, done)] == ["pending", "pending", "completed"]
     entry = AuditEntry.objects.get(resource_id=str(dead))
     assert (entry.action, entry.detail, entry.ip) == ("requeue", {"reason": "mail is back"}, "127.0.0.1")
@@ -49,7 +49,10 @@ def test_the_page_requeues_its_job_with_a_reason(operator: Client) -> None:
     assert url in text(operator, page(dead))
     assert operator.get(url).status_code == 405
     assert "Requeued 1 job." in operator.post(url, {"reason": "again\x00"}, follow=True).content.decode()
-    assert "Requeued 0 jobs; 1 had not failed any more." in operator.post(url, follow=True).content.decode()
+    assert (
+        f"Job {dead} is pending: only one that failed, expired or was cancelled runs again."
+        in operator.post(url, follow=True).content.decode()
+    )
     assert url not in text(operator, page(dead))
     assert operator.post(reverse("admin:jobs_job_requeue", args=[uuid4()])).status_code == 302
 

@@ -152,6 +152,13 @@ def test_a_completed_job_is_not_retried(api):
     assert "is completed" in found["detail"]
 
 
+def test_a_job_whose_key_another_one_holds_is_not_retried(api):
+    job_id = make_job(state="failed", given_key="k")
+    holder = make_job(unique_key="k", state="running")
+    found = problem(api.post(f"/api/jobs/{job_id}/retry"), 409, "duplicate_job")
+    assert f"job {holder}, which is running, holds its unique key 'k' now." in found["detail"]
+
+
 @pytest.mark.parametrize("verb", ["cancel", "retry"])
 def test_verbs_need_a_token_and_a_job(api, client, verb):
     job_id = make_job(state="dead_letter")

@@ -17,7 +17,7 @@ from jobs.engine.sql import statement
 from jobs.management.following import display, follow, sentence
 from jobs.models import AuditEntry, Job
 from tests.support import tasks  # noqa: F401  registers them
-from tests.support.rows import make_attempt, make_job, make_worker
+from tests.support.rows import make_attempt, make_job, make_worker, state_of
 
 ADD = "tests.support.tasks.add"
 
@@ -188,6 +188,14 @@ def test_cancel_says_what_it_did(state, code, said):
     assert found == code
     assert said in out + err
     assert only_job().state == ("cancelled" if state == "pending" else state)
+
+
+def test_retry_names_the_job_that_holds_the_key():
+    job_id = make_job(state="dead_letter", given_key="k")
+    holder = make_job(unique_key="k")
+    code, _, err = jobs("retry", job_id)
+    assert (code, state_of(job_id)) == (4, "dead_letter")
+    assert f"job {holder}, which is pending, holds its unique key 'k' now. Cancel that one" in err
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "completed"])

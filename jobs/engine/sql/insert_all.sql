@@ -5,7 +5,7 @@
 -- delay, run_at: seconds from the database's clock or a moment, NULL for now; likewise for the expiry.
 INSERT INTO jobs_job AS job
     (id, task, name, queue, state, priority, rank, ready_at, run_at, expires_at, max_retries, args, kwargs, options,
-     tags, reference_type, reference_id, created_by, chord, after, retry_until, unique_key, unique_until,
+     tags, reference_type, reference_id, created_by, chord, after, retry_until, unique_key, given_key, unique_until,
      created_at, updated_at)
 SELECT id, task, name, queue,
        CASE WHEN after IS NOT NULL THEN 'blocked' WHEN due > now THEN 'scheduled' ELSE 'pending' END, priority,
@@ -13,7 +13,7 @@ SELECT id, task, name, queue,
        greatest(due, now), CASE WHEN due > now THEN due END,
        coalesce(expires_at, now + make_interval(secs => expires)), max_retries, args, kwargs, options,
        tags::jsonb, reference_type, reference_id, created_by, chord, after,
-       now + make_interval(secs => retry_for), unique_key,
+       now + make_interval(secs => retry_for), unique_key, unique_key,
        CASE WHEN unique_key IS NOT NULL THEN now + make_interval(secs => unique_for) END, now, now
   FROM (SELECT new.*, statement_timestamp() AS now,
                coalesce(new.run_at, statement_timestamp() + make_interval(secs => new.delay)) AS due
@@ -30,7 +30,8 @@ ON CONFLICT (id) DO UPDATE
        reference_type = excluded.reference_type, reference_id = excluded.reference_id,
        created_by = excluded.created_by,
        chord = coalesce(excluded.chord, CASE WHEN job.state <> 'completed' THEN job.chord END), after = excluded.after,
-       retry_until = excluded.retry_until, unique_key = excluded.unique_key, unique_until = excluded.unique_until,
+       retry_until = excluded.retry_until, unique_key = excluded.unique_key, given_key = excluded.given_key,
+       unique_until = excluded.unique_until,
        created_at = excluded.created_at, updated_at = excluded.updated_at,
        attempt = 0, retries = 0, strikes = 0, result = NULL, error = NULL, progress = NULL, children = NULL,
        worker = NULL, started_at = NULL, finished_at = NULL, cancel_requested_at = NULL

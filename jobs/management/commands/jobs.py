@@ -16,7 +16,7 @@ from ... import queries
 from ...engine import bulk, cancel, requeue
 from ...engine.unready import unready
 from ...errors import InvalidFilter, InvalidJob, InvalidPause, JobNotFound
-from ...explain import explain
+from ...explain import explain, why_it_stays
 from ...models import Job
 from ...states import State
 from ...submit import resubmit, submit
@@ -144,9 +144,8 @@ class Command(BaseCommand):
         job = queries.find_job(job_id)
         who = {"actor": "manage.py jobs retry", "reason": given["reason"]}
         if not (self._resubmit(job, given, who) if edited else requeue([job.pk], **who)):
-            return self.refuse(
-                f"Job {job.pk} is {job.state}: only one that failed, expired or was cancelled runs again.", REFUSED
-            )
+            why = why_it_stays(job.pk)
+            return self.refuse(f"{why.text} {why.advice}".rstrip(), REFUSED)
         self.stdout.write(f"{job.pk} is pending again. Follow it: {ME} wait {job.pk}")
         return 0
 

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from jobs.engine import cancel
 from jobs.engine.link import Link
-from jobs.states import End, State
+from jobs.engine.reviving import _requeued
+from jobs.states import REQUEUE, End, State
 from tests.support.breaking import Scenario, Twin, proofs
 from tests.support.engine import new_job, opened, outcome, row, won
 from tests.support.rows import make_job
@@ -110,6 +111,42 @@ def what_never_started_lets_go_whatever_was_said(link: Link) -> None:
     assert [key_of(job) for job in (cancelled, expired, behind, unwon)] == [None] * 4
 
 
+def a_requeued_job_takes_its_key_again_unless_another_one_holds_it(link: Link) -> None:
+    held, free = (make_job(state="failed", given_key=key) for key in ("a", "b"))
+    own = make_job(state="failed", unique_key="c")
+    make_job(unique_key="a")
+    make_job(unique_key="b", task="u")
+    assert set(requeued(link, held, free, own)) == {free, own}
+    assert [key_of(job) for job in (held, free, own)] == [None, "b", "c"]
+
+
+def of_two_with_one_key_the_first_asked_for_is_requeued(link: Link) -> None:
+    first, second, other, without, too = (
+        make_job(state="failed", task=task, given_key=key)
+        for task, key in (("t", "k"), ("t", "k"), ("u", "k"), ("t", None), ("t", None))
+    )
+    assert set(requeued(link, second, first, other, without, too)) == {second, other, without, too}
+
+
+def requeued(link: Link, *ids: UUID) -> list[UUID]:
+    asked = [(id_, 0.0) for id_ in ids]
+    said = {"actor": "ada", "reason": "", "ip": None, "args": None, "kwargs": None, "kept": 1, "aging_us": 1}
+    return _requeued(link, asked, {**said, "sources": sorted(REQUEUE.sources)})
+
+
+def only_a_hold_that_is_over_gives_way_to_a_requeue(link: Link) -> None:
+    wanted = [make_job(task="t", state="failed", given_key=key) for key in ("live", "held", "over", "other")]
+    make_job(task="t", unique_key="live", unique_until=PAST)
+    make_job(task="t", state="completed", unique_key="held", unique_until=FUTURE)
+    over = make_job(task="t", state="completed", unique_key="over", unique_until=PAST)
+    make_job(task="u", state="completed", unique_key="other")
+    make_job(task="t", state="completed", unique_key="nobody's")
+    running = make_job(task="t", state="running", given_key="done")
+    make_job(task="t", state="completed", unique_key="done")
+    asked = {"ids": [*wanted, running], "sources": sorted(REQUEUE.sources)}
+    assert moved(link, "release_stale", **asked) == [over]
+
+
 LATE = "unique_until <= clock_timestamp()"
 KEPT = "(NOT outcome.final AND job.cancel_requested_at IS NULL) OR job.unique_until > clock_timestamp()"
 
@@ -148,6 +185,27 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin("expire", "unique_key = NULL, ", ""),
         Twin("give_back", "unique_key = CASE WHEN cancel_requested_at IS NULL THEN unique_key END,", ""),
         Twin("lose", "judged.begun AND job.unique_until", "job.unique_until"),
+    ],
+    a_requeued_job_takes_its_key_again_unless_another_one_holds_it: [
+        Twin("requeue", "coalesce(job.unique_key, job.given_key)", "job.given_key"),
+        Twin("requeue", "coalesce(job.unique_key, job.given_key)", "job.unique_key"),
+        Twin("requeue", "holder.task = chosen.task AND ", ""),
+        Twin("requeue", " AND holder.unique_key = chosen.key", ""),
+        Twin("requeue", " AND holder.id <> chosen.id", ""),
+        Twin("requeue", "unique_key = free.key,", ""),
+    ],
+    of_two_with_one_key_the_first_asked_for_is_requeued: [
+        Twin("requeue", "DISTINCT ON (task, key, CASE WHEN key IS NULL THEN id END) ", ""),
+        Twin("requeue", "DISTINCT ON (task, key, CASE WHEN key IS NULL THEN id END)", "DISTINCT ON (task, key)"),
+        Twin("requeue", "task, key, CASE", "key, CASE"),
+        Twin("requeue", "END, place", "END, place DESC"),
+    ],
+    only_a_hold_that_is_over_gives_way_to_a_requeue: [
+        Twin("release_stale", "job.state = ANY(%(sources)s)", "true"),
+        Twin("release_stale", "holder.task = job.task AND ", ""),
+        Twin("release_stale", " AND holder.unique_key = job.given_key", ""),
+        Twin("release_stale", "holder.finished_at IS NOT NULL", "true"),
+        Twin("release_stale", "OR holder.unique_until <= clock_timestamp()", "OR true"),
     ],
 }
 

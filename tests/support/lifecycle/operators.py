@@ -48,7 +48,12 @@ class Operators(Stage):
     @rule(nths=some)
     def requeue(self, nths: list[int]) -> None:
         ids = [self.of(self.jobs, nth) for nth in nths]
-        assert set(engine.requeue(ids, actor="ada")) == self.model.requeue(set(ids))
+        assert set(engine.requeue(ids, actor="ada")) == self.model.requeue(ids)
+
+    @rule(key=st.sampled_from([("short", "a"), ("short", "b"), ("long", "a")]))
+    def requeue_all_of_a_key(self, key: tuple[str, str]) -> None:
+        ids = [id_ for id_, job in self.model.jobs.items() if job.given == key]
+        assert set(engine.requeue(ids, actor="ada")) == self.model.requeue(ids)
 
     @needs("jobs")
     @rule(nths=some, points=st.sampled_from([-200, -20, 0, 5, 200]))

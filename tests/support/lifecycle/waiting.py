@@ -30,6 +30,8 @@ class ModelJob:
     key: tuple[str, str] | None = None
     """Task and unique key, while it holds that."""
     key_until: int | None = None
+    given: tuple[str, str] | None = None
+    """Task and unique key of its call."""
     chord: UUID | None = None
     after: UUID | None = None
     countdown: int = 0
@@ -85,7 +87,8 @@ class Waiting:
         """Whose id the caller gets, and whether that is an error."""
         holder = next((other for other, job in self.jobs.items() if job.key == key), None)
         if holder is not None and self._has_let_go(self.jobs[holder]):
-            self.jobs[holder].key = holder = None
+            self._let_go(holder)
+            holder = None
         after = None
         if holder is not None:
             if holder == id_ or on_conflict == "existing":
@@ -94,17 +97,21 @@ class Waiting:
                 return holder, True
             after = self._replaced(holder)
         until = None if lasts is None else self.now + lasts
-        self.enqueue(id_, "default", hours, key=key, key_until=until, after=after)
+        self.enqueue(id_, "default", hours, key=key, given=key, key_until=until, after=after)
         return id_, False
 
     def _replaced(self, holder: UUID) -> UUID | None:
         """End the holder; returns the job that must end before the new one may start."""
         before = self.jobs[holder].after
         _, asked = self.cancel([holder], running=True)
-        self.jobs[holder].key = None
+        self._let_go(holder)
         if asked:
             return holder
         return before if before in self.jobs and self.jobs[before].state in LEASED else None
+
+    def _let_go(self, holder: UUID) -> None:
+        if self.jobs[holder].key:
+            self.jobs[holder].key = self.jobs[holder].key_until = None
 
     def _has_let_go(self, job: ModelJob) -> bool:
         return job.state in FINAL and (job.key_until is None or job.key_until <= self.now)
@@ -173,15 +180,33 @@ class Waiting:
     # Operators
 
     def requeue(self, ids: Iterable[UUID]) -> set[UUID]:
-        """A new life with what its caller said; one that waited for a chord waits again."""
-        moved = {id_ for id_ in ids if self.jobs[id_].state in REPEATABLE}
-        for id_ in moved:
-            old = self.jobs[id_]
-            self.jobs[id_] = replace(
-                ModelJob(old.queue, State.BLOCKED if old.after else State.PENDING, epoch=old.epoch + 1),
-                **{name: getattr(old, name) for name in KEPT},
-            )
-        return moved
+        """A new life with what its caller said, its key too; one that waited for a chord waits again.
+
+        One whose key another job holds stays; of two that want one key, the first gets it.
+        """
+        ids = list(ids)
+        moved = {id_ for id_ in ids if self._requeued(id_)}
+        for id_ in ids:
+            # A hold that is over stands in nobody's way; but what holds a key and moves itself goes first.
+            for other in self._rivals(id_) if id_ not in moved else ():
+                if self._has_let_go(self.jobs[other]):
+                    self._let_go(other)
+        return moved | {id_ for id_ in ids if id_ not in moved and self._requeued(id_)}
+
+    def _requeued(self, id_: UUID) -> bool:
+        old = self.jobs[id_]
+        if old.state not in REPEATABLE or self._rivals(id_):
+            return False
+        new = ModelJob(old.queue, State.BLOCKED if old.after else State.PENDING, epoch=old.epoch + 1)
+        self.jobs[id_] = replace(new, **{name: getattr(old, name) for name in KEPT}, key=old.given)
+        return True
+
+    def _rivals(self, id_: UUID) -> list[UUID]:
+        """Who else holds the key that a job which is over wants again."""
+        job = self.jobs[id_]
+        if job.state not in REPEATABLE or job.given is None:
+            return []
+        return [other for other, one in self.jobs.items() if one.key == job.given and other != id_]
 
     def prioritise(self, ids: Iterable[UUID], fresh: Callable[[int], int]) -> dict[UUID, int]:
         """Jobs that wait get another priority, within −100 … 100."""
@@ -193,5 +218,5 @@ class Waiting:
         return given
 
 
-KEPT = ("priority", "key", "key_until", "chord", "after", "countdown", "args", "culprits")
+KEPT = ("priority", "given", "key_until", "chord", "after", "countdown", "args", "culprits")
 """What a requeue leaves as it was."""
