@@ -5,7 +5,7 @@ from datetime import UTC
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Exists, OuterRef, Q, Sum
 
 from . import queries
 from .engine.control import clock
@@ -53,7 +53,7 @@ def facts(job: Job) -> Facts:
     if job.state in WAITING:
         more = {"dispatchers": queries.dispatchers(), "pauses": pauses_of(job), **_workers(job.queue), **_awaited(job)}
     elif job.state not in FINAL:
-        more = _lease(job.lease)
+        more = _lease(job)
     if job.state == State.PENDING:
         more["ahead"] = _ahead(job)
     known = ("queue", "attempt", "run_at", "expires_at", "error", "finished_at", "cancel_requested_at")
@@ -106,10 +106,13 @@ def _awaited(job: Job) -> dict[str, Any]:
     return {"waits_for": f"job {parent.pk} ({parent.state})", "members_left": 1, "members_failed": int(failed)}
 
 
-def _lease(token: UUID | None) -> dict[str, Any]:
-    lease = Lease.objects.using(jobs_alias()).filter(pk=token).only("sent_at", "won_at", "worker").first()
+def _lease(job: Job) -> dict[str, Any]:
+    leases = Lease.objects.using(jobs_alias())
+    lease = leases.filter(pk=job.lease).only("sent_at", "won_at", "worker").first()
     if lease is None:
-        return {}
+        # Read together: between two looks at the two tables, a job may have ended.
+        held = Job.objects.using(jobs_alias()).filter(pk=job.pk, lease=job.lease)
+        return {"is_lease_gone": held.exclude(Exists(leases.filter(pk=OuterRef("lease")))).exists()}
     if lease.won_at is None:
         return {"sent_at": lease.sent_at}
     worker = Worker.objects.using(jobs_alias()).filter(pk=lease.worker).first()

@@ -66,6 +66,8 @@ class Facts:
     members_failed: int = 0
     sent_at: datetime | None = None
     """When its lease went to the broker."""
+    is_lease_gone: bool = False
+    """Whether it has a lease that nobody knows of."""
 
 
 def reasons(facts: Facts) -> list[Reason]:
@@ -164,7 +166,13 @@ def _with_workers(facts: Facts) -> Iterator[Reason]:
             f"Its worker was asked at {_at(facts.cancel_requested_at)} to stop it.",
             "Wait for that.",
         )
-    if facts.state == State.RUNNING or facts.worker:
+    if facts.is_lease_gone:
+        yield Reason(
+            "lease_gone",
+            "Its lease is gone, so nobody would notice the loss of its worker.",
+            "Nothing: the dispatcher looks for such jobs all the time and gives them back.",
+        )
+    elif facts.state == State.RUNNING or facts.worker:
         since = f" since {_at(facts.started_at)}" if facts.started_at else ""
         yield Reason("running", f"It runs on {facts.worker or 'a worker'}{since}.")
     elif facts.sent_at is not None:

@@ -20,6 +20,10 @@ logger = logging.getLogger("jobs")
 AWAITED = 2000
 """Chords and jobs that others wait for and one sweep looks at; the next one goes on behind them."""
 FIRST = UUID(int=0)
+STRETCH = 128
+"""Pages (1 MiB) of the jobs' table in which one sweep looks for jobs whose lease is gone."""
+ROUND = 600.0
+"""Seconds until the table is looked through again: nothing that is known loses a lease."""
 
 
 class Sweeper:
@@ -36,10 +40,13 @@ class Sweeper:
         self._forget_at = 0.0
         self._looked_at = -math.inf
         self._judged = FIRST
+        self._page = self._pages = 0
+        self._adopt_at: float | None = None
 
     def sweep(self) -> None:
         self.void_silent_workers()
         self.recover()
+        self.adopt()
         self.judge()
         if expired := self.expire():
             logger.info("jobs expired", extra={"count": expired})
@@ -84,6 +91,28 @@ class Sweeper:
             failpoint("KR1")
             reason = "its worker died or stopped answering" if won else "no worker took it in time"
             lose(self._link, token, self._settings, won=won, begun=None, reason=reason, strike=strike)
+
+    def adopt(self) -> int:
+        """Give back the jobs of the next stretch of the table whose lease is gone; returns how many leases were.
+
+        What made it go is unknown, so nobody is to blame, and whatever was leased counts as begun.
+        """
+        now = self._clock()
+        if self._adopt_at is None:
+            self._adopt_at = now + ROUND
+        if now < self._adopt_at:
+            return 0
+        if self._page >= self._pages:
+            self._page, self._pages = 0, self._link.rows("pages")[0][0]
+        first, self._page = self._page, self._page + STRETCH
+        if self._page >= self._pages:
+            self._adopt_at = now + ROUND
+        with self._link.transaction():
+            gone = self._link.rows("adopt", first=f"({first},0)", last=f"({self._page},0)")
+            for (token,) in gone:
+                reason = "its lease was gone"
+                lose(self._link, token, self._settings, won=True, begun=None, reason=reason, strike=False)
+        return len(gone)
 
 
 def relieve(link: Link, token: UUID, begun: int) -> int:

@@ -199,6 +199,8 @@ BY_KEY = {
         **{"ids": [uuid4()], "sources": ["failed"], "target": "dead_letter", "action": "escalate"},
         **{"actor": "", "reason": "", "ip": None},
     },
+    "release_stale": {"ids": [uuid4(), uuid4()], "sources": ["failed"]},
+    "keep_key": {"id": uuid4(), "unique_key": "k"},
     "purge": {"ids": [uuid4(), uuid4()], "sources": ["completed"]},
     "rerank": {"queue": "q0", "aging_us": 1, "rank": 0, "id": uuid4(), "limit": 100},
     "old_jobs": {"finished_at": datetime(1970, 1, 1, tzinfo=UTC), "id": uuid4(), "days": 7, "limit": 100},
@@ -214,6 +216,12 @@ BY_KEY = {
 @pytest.mark.parametrize("name", BY_KEY)
 def test_statements_about_known_jobs_read_no_others(full: Link, name: str) -> None:
     assert "Seq Scan on jobs_job" not in plan(full, name, **BY_KEY[name])
+
+
+def test_a_look_for_lost_leases_reads_its_stretch_of_the_table_only(full: Link) -> None:
+    said = plan(full, "adopt", first="(0,0)", last="(128,0)")
+    assert "Tid Range Scan on jobs_job job" in said, said
+    assert "Scan using jobs_lease_pkey" in said, said
 
 
 def test_ranks_are_walked_in_the_order_of_the_ready_index(full: Link) -> None:

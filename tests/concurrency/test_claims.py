@@ -1,5 +1,6 @@
 """Races over the same rows, with real threads and connections."""
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
@@ -8,10 +9,12 @@ import psycopg
 import pytest
 from django.db import transaction
 
+from jobs.conf import jobs_settings
 from jobs.engine.dispatch import front
 from jobs.engine.enqueue import enqueue
 from jobs.engine.finish import columns_of
 from jobs.engine.link import Link
+from jobs.engine.maintenance import Sweeper
 from jobs.engine.newjob import NewJob
 from jobs.models import Attempt, Job, Lease
 from tests.support.engine import NODE, lease, leases, new_job, opened, outcome, row, win, won
@@ -151,3 +154,30 @@ def test_a_producer_waits_for_the_twin_that_has_not_committed(link: Link) -> Non
 
 def waiting(link: Link) -> int:
     return link._open().execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()[0]
+
+
+def test_no_claim_or_finish_in_progress_looks_like_a_lost_lease(link: Link) -> None:
+    over = threading.Event()
+    boot = make_worker()
+
+    def work() -> None:
+        with opened() as own:
+            for _ in range(60):
+                ids = [new_job() for _ in range(5)]
+                token = lease(own, ids)
+                win(own, token, worker=boot)
+                outcomes = columns_of([outcome(id_) for id_ in ids], token=token, node=NODE, done=True)
+                assert len(own.rows("finish", **outcomes)) == len(ids)
+        over.set()
+
+    def look() -> int:
+        found = 0
+        with opened() as own:
+            while not over.is_set():
+                sweeper = Sweeper(own, jobs_settings())
+                sweeper._adopt_at = 0.0
+                found += sweeper.adopt()
+        return found
+
+    assert together(work, look, look)[1:] == [0, 0]
+    assert set(Job.objects.values_list("state", flat=True)) == {"completed"}

@@ -86,6 +86,18 @@ def test_a_lease_on_its_way_and_one_that_a_worker_has(at_work: UUID, link: Link)
     assert codes(job_id) == ["cancel_requested", "running"]
 
 
+@pytest.mark.parametrize("state", ["dispatched", "running"])
+def test_a_lease_that_is_gone_is_told(at_work: UUID, state: str) -> None:
+    assert codes(make_job(state=state)) == ["lease_gone"]
+
+
+def test_a_job_that_ended_between_two_looks_has_lost_nothing(at_work: UUID) -> None:
+    job = Job.objects.get(pk=make_job(state="dispatched"))
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE jobs_job SET state = 'completed', lease = NULL, finished_at = now()")
+    assert [reason.code for reason in explain(job)] == ["dispatched"]
+
+
 def test_a_blocked_job_tells_of_its_chord(at_work: UUID) -> None:
     chord = uuid4()
     with connection.cursor() as cursor:

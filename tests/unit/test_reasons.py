@@ -70,6 +70,7 @@ def test_a_job_that_nothing_holds_up_is_next() -> None:
         ({"state": "dispatched", "sent_at": NOW}, "went to the broker at 2026-01-01 12:00:00 UTC and no worker has"),
         ({"state": "dispatched"}, "It is on its way to a worker."),
         ({"state": "dispatched", "worker": "w@x"}, "It runs on w@x."),
+        ({"state": "running", "is_lease_gone": True}, "Its lease is gone, so nobody would notice the loss of its"),
         ({"state": "running", "worker": "w@x", "started_at": NOW}, "It runs on w@x since 2026-01-01 12:00:00 UTC."),
         ({"state": "running", "cancel_requested_at": NOW}, "asked at 2026-01-01 12:00:00 UTC to stop it."),
         ({"state": "completed", "finished_at": NOW}, "It completed at 2026-01-01 12:00:00 UTC."),

@@ -167,6 +167,16 @@ def a_boot_is_remembered_while_it_holds_a_lease_and_for_a_day(link: Link) -> Non
     assert set(Worker.objects.values_list("id", flat=True)) == {recent, holder}
 
 
+def a_look_for_lost_leases_stays_in_its_stretch(link: Link) -> None:
+    job = row(make_job(state="running"))
+    make_job()
+    page = (
+        link._open().execute("SELECT (ctid::text::point)[0]::int FROM jobs_job WHERE id = %s", (job.pk,)).fetchone()[0]
+    )
+    stretches = [(0, page), (page + 1, page + 9), (page, page + 1)]
+    assert [moved(link, "adopt", first=f"({a},0)", last=f"({b},0)") for a, b in stretches] == [[], [], [job.lease]]
+
+
 TABLE: dict[Scenario, list[Twin]] = {
     a_lease_that_was_won_meanwhile_is_not_taken_back_as_unwon: [
         Twin("lose", " AND (won_at IS NOT NULL) = %(won)s", " AND %(won)s IS NOT NULL")
@@ -197,6 +207,11 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin("lose", " WHEN judged.unwanted THEN 'cancelled'", ""),
     ],
     only_a_final_loss_calls_errbacks: [Twin("errbacks", " AND state = 'dead_letter'", "")],
+    a_look_for_lost_leases_stays_in_its_stretch: [
+        Twin("adopt", "job.ctid >= %(first)s::tid AND ", ""),
+        Twin("adopt", "job.ctid < %(last)s::tid AND ", ""),
+        Twin("adopt", " AND job.lease IS NOT NULL", ""),
+    ],
     only_leases_that_nobody_will_finish_are_lost: [
         Twin("lost_leases", "lease.won_at IS NULL AND ", ""),
         Twin("lost_leases", " AND lease.sent_at < clock_timestamp() - make_interval(secs => %(timeout)s)", ""),

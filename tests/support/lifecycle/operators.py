@@ -30,6 +30,12 @@ class Operators(Stage):
         for token, won, strike in self.model.lost_leases():
             self.model.lose(token, won=won, begun=None, strike=strike)
 
+    @rule(which=st.booleans())
+    def adopt(self, which: bool) -> None:
+        sweeper = Sweeper(self.world.dispatchers[which].link, settings_of_test(), clock=lambda: 0.0)
+        sweeper._adopt_at = 0.0
+        assert sweeper.adopt() == 0, "a lease is gone"
+
     @needs("jobs")
     @rule(nths=some, running=st.booleans())
     def cancel(self, nths: list[int], running: bool) -> None:
