@@ -12,12 +12,12 @@ from typing import Any
 from django.db import connections, transaction
 
 from ..conf import jobs_settings
-from ..errors import InvalidJob
+from ..errors import InvalidJob, QueueFull
 from .failpoints import failpoint
 from .link import CallersLink, Link, Rows, jobs_alias
 from .newjob import NewJob, as_json, check
 from .queues import queue_facts, refuse_if_full
-from .unique import end_joined, insert_unique
+from .unique import end_joined, insert_unique, new_rows
 from .wake import wake_after_commit
 
 logger = logging.getLogger("jobs")
@@ -107,7 +107,11 @@ def _leads(link: Rows, jobs: Sequence[NewJob], capped: bool) -> list[int]:
     facts = {name: queue_facts(link, name) for name in {job.queue for job in jobs}}
     if capped:
         for name, known in facts.items():
-            refuse_if_full(link, name, known, sum(job.queue == name for job in jobs))
+            try:
+                refuse_if_full(link, name, known, sum(job.queue == name for job in jobs))
+            except QueueFull:
+                if more := new_rows(link, [job for job in jobs if job.queue == name]):
+                    refuse_if_full(link, name, known, more)
     return [job.priority * facts[job.queue].aging_us for job in jobs]
 
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 
 from psycopg import errors
@@ -41,6 +42,16 @@ def insert_unique(link: Rows, job: NewJob, lead: int) -> uuid.UUID:
         if found is not None:
             return found
     raise UniqueBusy(job.task, job.unique_key or "", "it changed hands again and again")
+
+
+def new_rows(link: Rows, jobs: Sequence[NewJob]) -> int:
+    """How many rows these calls would write: those that get another job's id, or are refused, write none."""
+    keys = [None if job.on_conflict == "replace" else job.unique_key for job in jobs]
+    known = {
+        row[0] for row in link.rows("joined", ids=[job.id for job in jobs], tasks=[job.task for job in jobs], keys=keys)
+    }
+    fresh = [(job, key) for job, key in zip(jobs, keys, strict=True) if job.id not in known]
+    return len({(job.task, key) if key else job.id for job, key in fresh})
 
 
 def end_joined(link: Rows, job: NewJob, lead: int, holder: uuid.UUID) -> None:

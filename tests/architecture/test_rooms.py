@@ -200,6 +200,7 @@ BY_KEY = {
         **{"actor": "", "reason": "", "ip": None},
     },
     "release_stale": {"ids": [uuid4(), uuid4()], "sources": ["failed"]},
+    "joined": {"ids": [uuid4()], "tasks": ["t"], "keys": ["k"]},
     "keep_key": {"id": uuid4(), "unique_key": "k"},
     "purge": {"ids": [uuid4(), uuid4()], "sources": ["completed"]},
     "rerank": {"queue": "q0", "aging_us": 1, "rank": 0, "id": uuid4(), "limit": 100},

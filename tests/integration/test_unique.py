@@ -7,10 +7,12 @@ import pytest
 from celery import chain, group, shared_task
 from django.db import connection, transaction
 
+from jobs.app.many import Call
 from jobs.conf import jobs_settings
 from jobs.engine import cancel, requeue
 from jobs.engine.link import Link
 from jobs.engine.maintenance import Sweeper
+from jobs.engine.newjob import job_key
 from jobs.errors import DuplicateJob, InvalidJob, QueueFull
 from jobs.models import AuditEntry, Job, Queue
 from jobs.states import State
@@ -285,3 +287,44 @@ def test_a_last_loss_keeps_a_key_that_is_held_longer_as_a_failure_does(link: Lin
     won_by = won(link, [first])
     link.rows("lose", token=won_by, won=True, begun=1, strike=True, reason="", poison_after=3, poison_error="")
     assert (row(first).state, call()) == (State.DEAD_LETTER, first)
+
+
+def test_a_full_queue_refuses_no_call_that_only_gets_the_id_of_a_job_that_is_there(link: Link) -> None:
+    first = call(queue="small")
+    named = add.apply_async((1, 2), queue="small", task_id="report").id
+    Queue.objects.create(name="small", max_size=2)
+    assert call(queue="small") == first
+    assert add.apply_async((3, 4), queue="small", task_id="report").id == named
+    with pytest.raises(DuplicateJob):
+        call("raise", queue="small")
+    for full in ({"unique_key": "another"}, {"unique_key": None}, {"on_conflict": "replace"}):
+        with pytest.raises(QueueFull):
+            call(queue="small", **full)
+    run(link, first)
+    run(link, job_key(named))
+    noop.apply_async(queue="small")
+    noop.apply_async(queue="small")
+    for over in ({}, {"unique_key": None, "task_id": "report"}):
+        with pytest.raises(QueueFull):
+            call(queue="small", **over)
+    assert Job.objects.count() == 4
+
+
+def test_calls_with_one_key_count_once_against_a_full_queue(link: Link) -> None:
+    Queue.objects.create(name="small", max_size=2)
+    twice = [Call((1, 2), {}, {"unique_key": key}) for key in ("a", "a", "b")]
+    ids = add.enqueue_many(twice, queue="small")
+    assert ids[0] == ids[1] != ids[2]
+    assert add.enqueue_many(twice, queue="small") == ids
+    with pytest.raises(QueueFull):
+        add.enqueue_many([*twice, Call((1, 2))], queue="small")
+
+
+def test_a_finished_job_that_still_holds_its_key_is_joined_by_calls_to_a_full_queue(link: Link) -> None:
+    first = call(queue="small", unique_for=60)
+    run(link, first)
+    Queue.objects.create(name="small", max_size=0)
+    assert call(queue="small") == first
+    age(first, hours=1)
+    with pytest.raises(QueueFull):
+        call(queue="small")

@@ -1,7 +1,7 @@
 """Unique keys: who holds one, and when it is let go. Each guard has a scenario that fails without it."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from jobs.engine import cancel
 from jobs.engine.link import Link
@@ -147,6 +147,19 @@ def only_a_hold_that_is_over_gives_way_to_a_requeue(link: Link) -> None:
     assert moved(link, "release_stale", **asked) == [over]
 
 
+def a_call_writes_nothing_if_its_id_is_live_or_its_key_is_held(link: Link) -> None:
+    itself = uuid4()
+    ids = [make_job(), make_job(state="completed"), make_job(id=itself, state="blocked", after=itself)]
+    make_job(task="t", unique_key="live", unique_until=PAST)
+    make_job(task="t", state="completed", unique_key="held", unique_until=FUTURE)
+    make_job(task="t", state="completed", unique_key="over", unique_until=PAST)
+    make_job(task="u", unique_key="other")
+    keys = ["live", "held", "over", "other", None]
+    calls = [*ids, *(uuid4() for _ in keys)]
+    found = moved(link, "joined", ids=calls, tasks=["t"] * len(calls), keys=[None] * len(ids) + keys)
+    assert set(found) == {calls[0], calls[3], calls[4]}
+
+
 LATE = "unique_until <= clock_timestamp()"
 KEPT = "(NOT outcome.final AND job.cancel_requested_at IS NULL) OR job.unique_until > clock_timestamp()"
 
@@ -199,6 +212,15 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin("requeue", "DISTINCT ON (task, key, CASE WHEN key IS NULL THEN id END)", "DISTINCT ON (task, key)"),
         Twin("requeue", "task, key, CASE", "key, CASE"),
         Twin("requeue", "END, place", "END, place DESC"),
+    ],
+    a_call_writes_nothing_if_its_id_is_live_or_its_key_is_held: [
+        Twin("joined", "job.id = new.id AND ", ""),
+        Twin("joined", "job.id = new.id AND job.finished_at IS NULL", "job.id = new.id"),
+        Twin("joined", "job.state <> 'blocked' OR job.after IS DISTINCT FROM job.id", "true"),
+        Twin("joined", "job.task = new.task AND ", ""),
+        Twin("joined", "job.unique_key = new.unique_key\n                  AND ", ""),
+        Twin("joined", "(job.finished_at IS NULL OR ", "("),
+        Twin("joined", "job.unique_until > clock_timestamp()", "true"),
     ],
     only_a_hold_that_is_over_gives_way_to_a_requeue: [
         Twin("release_stale", "job.state = ANY(%(sources)s)", "true"),
