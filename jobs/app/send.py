@@ -23,6 +23,7 @@ from .current import Again, Current, current
 from .family import family
 from .gathering import insert, once, waits_for
 from .options import BROKER_OPTIONS, TRAVELLING, declared, limits, new_job, queue_name, seconds, shrunk, travelling
+from .shapes import check_shapes
 
 publishing: ContextVar[bool] = ContextVar("jobs_publishing", default=False)
 """Whether a message of an untracked task is on its way to the broker."""
@@ -73,6 +74,7 @@ def prepared(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options:
         options = {**options, "chord": True}  # its body is stored once, with the chord
     if (job := copied(name, args, kwargs, options)) is not None:
         return job
+    check_shapes(options)
     given = options
     if task is not None:
         options = {**once(f"declared by {task.name}", lambda: declared(task)), **options}
@@ -148,6 +150,7 @@ def _change(again: Again, running: Current, given: dict[str, Any]) -> None:
     again.queue = None if queue is None else queue_name(queue)
     again.priority = None if priority is None else priority_number(priority)
     check(NewJob(task=run.task, queue=again.queue or run.queue))
+    check_shapes(given)
     options = {**run.options, **given}
     again.options = travelling({**options, **limits(options)}, running.task_id)
 

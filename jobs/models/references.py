@@ -18,6 +18,8 @@ def reference_of(value: Any) -> tuple[str, str]:
         if isinstance(value, str):
             raise TypeError("a string")
         kind, key = value
+        if kind is None or key is None:
+            raise ValueError("no text")
     except (TypeError, ValueError) as error:
         raise InvalidJob(f"reference={value!r}: pass a model instance or a (type, id) pair.") from error
     return str(kind), str(key)

@@ -3,14 +3,14 @@
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from celery import current_app, shared_task
+from celery import current_app, group, shared_task
 from django.contrib.auth.models import User
 from django.db import transaction
 from kombu import Queue as BrokerQueue
 
 from jobs.errors import InvalidJob
 from jobs.models import Job, Queue
-from tests.support.engine import unsent
+from tests.support.engine import run_result, unsent
 from tests.support.tasks import add
 
 pytestmark = pytest.mark.usefixtures("link")
@@ -145,6 +145,19 @@ def test_aging_of_its_queue_decides_a_jobs_rank() -> None:
         ({"time_limit": 5, "soft_time_limit": 6}, "soft_time_limit=6 s is above time_limit=5 s"),
         ({"coutdown": 5}, "Unknown call option 'coutdown'. Did you mean 'countdown'?"),
         ({"tags": {"a": 1}}, "Tags must map strings to strings"),
+        *(({"reference": pair}, "pass a model instance or a .type, id. pair") for pair in (("a", None), (None, 1))),
+        *(
+            ({name: value}, f"{name}=.*: expected a signature, as task.s.…., or a list of them")
+            for name in ("link", "link_error")
+            for value in (
+                *("x", 5, 0, add, ["x"], {"a": 1}, {"task": "a"}, {"task": 5, "args": [], "kwargs": {}, "options": {}}),
+                *({**add.si(1, 2), what: None} for what in ("args", "kwargs", "options")),
+                {**add.si(1, 2), "subtask_type": "row"},
+            )
+        ),
+        *(({"headers": value}, "headers=.*: expected a mapping of names to values") for value in (5, "x", [1], {1: 2})),
+        *(({"chain": value}, "chain=.*: expected a list of signatures") for value in (5, "x", add.si(1, 2), [5])),
+        *(({"stamped_headers": value}, "stamped_headers=.*: expected a list of names") for value in (5, "x", [5])),
         ({"headers": {"a": float("nan")}}, "options can't be written as JSON"),
     ],
 )
@@ -155,3 +168,28 @@ def test_a_refused_call_says_why_and_leaves_the_transaction_usable(options: dict
         User.objects.create(username="still here")
     assert User.objects.exists()
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["link", "link_error", "headers", "chain", "stamped_headers"])
+@pytest.mark.parametrize("nothing", [None, "", [], {}, ()])
+def test_nothing_is_nothing(name: str, nothing: object) -> None:
+    add.apply_async((1, 2), **{name: nothing})
+    assert Job.objects.get().options in (None, f'{{"{name}": []}}')
+
+
+@pytest.mark.parametrize(
+    "callback", [add.si(1, 2), [add.si(1, 2), dict(add.si(1, 2))], group(add.si(1, 2)), (add.s(),)]
+)
+def test_callbacks_are_signatures_of_any_kind(callback: object) -> None:
+    add.apply_async((1, 2), link=callback, link_error=callback)
+    assert Job.objects.get().options.count(add.name) == 2 * (2 if isinstance(callback, list) else 1)
+
+
+@shared_task(bind=True, max_retries=3)
+def retries_with(self, **options):
+    self.retry(**options)
+
+
+def test_a_retry_is_refused_what_a_call_is_refused(link) -> None:
+    job = run_result(link, retries_with.delay(link=5))
+    assert "link=5: expected a signature" in job.error
