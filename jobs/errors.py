@@ -30,6 +30,10 @@ class InvalidFilter(JobsError, ValueError):
     """A choice of jobs that a verb does not take: nothing was changed."""
 
 
+class InvalidActor(JobsError, ValueError):
+    """A verb that does not say who asks for it: nothing was changed."""
+
+
 class InvalidPause(JobsError, ValueError):
     """What a pause is of, or its end, can't be; its text says what is expected."""
 

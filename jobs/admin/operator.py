@@ -4,7 +4,7 @@ from typing import TypedDict
 
 from django.http import HttpRequest
 
-from ..engine.control import client_address
+from ..engine.operators import client_address
 
 
 class Operator(TypedDict):

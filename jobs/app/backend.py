@@ -13,6 +13,7 @@ from kombu.utils.json import dumps, loads
 from ..engine.enqueue import in_transaction
 from ..engine.link import Link, jobs_alias
 from ..engine.newjob import job_key
+from ..engine.payload import is_storable
 from ..errors import InvalidJob, NotCommitted
 from ..models import Attempt, Job
 from ..states import FINAL, State
@@ -45,7 +46,9 @@ class JobBackend(DatabaseBackend):
     supports_autoexpire = True
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        job = _rows().filter(pk=job_key(task_id)).first()
+        if (key := _key(task_id)) is None:
+            return self.meta_from_decoded({"task_id": task_id, "status": states.PENDING, "result": None})
+        job = _rows().filter(pk=key).first()
         return super()._get_task_meta_for(task_id) if job is None else self._meta(task_id, job, _tracebacks([job]))
 
     def _meta(self, task_id: str, job: Job, tracebacks: Mapping[UUID, str | None]) -> dict[str, Any]:
@@ -161,8 +164,10 @@ class JobBackend(DatabaseBackend):
             pause = min(LAST_POLL, pause * 1.5)
 
     def _forget(self, task_id: str) -> None:
-        if _rows().filter(pk=job_key(task_id)).exists():
-            _reader.rows("forget", id=job_key(task_id))
+        if (key := _key(task_id)) is None:
+            return
+        if _rows().filter(pk=key).exists():
+            _reader.rows("forget", id=key)
         else:
             super()._forget(task_id)
 
@@ -179,31 +184,33 @@ class JobBackend(DatabaseBackend):
 
     def states_of(self, task_ids: Collection[str]) -> dict[str, str]:
         """Celery's state of each result, in one query; those of untracked tasks are asked for one by one."""
-        keys = {task_id: job_key(task_id) for task_id in task_ids}
+        keys = _keys(task_ids)
         seen = dict(_rows().filter(pk__in=keys.values()).values_list("pk", "state")) if keys else {}
         return {
-            task_id: CELERY_STATE[State(seen[key])] if key in seen else self.get_state(task_id)
-            for task_id, key in keys.items()
+            task_id: CELERY_STATE[State(seen[key])] if (key := keys.get(task_id)) in seen else self.get_state(task_id)
+            for task_id in task_ids
         }
 
     def metas_of(self, task_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What `get_task_meta` says of each result, in one query for all, and one more if some have failed."""
-        keys = {task_id: job_key(task_id) for task_id in task_ids}
+        keys = _keys(task_ids)
         jobs = {job.pk: job for job in _rows().filter(pk__in=keys.values())} if keys else {}
         tracebacks = _tracebacks(jobs.values())
         return {
-            task_id: self._meta(task_id, jobs[key], tracebacks) if key in jobs else self.get_task_meta(task_id)
-            for task_id, key in keys.items()
+            task_id: self._meta(task_id, jobs[key], tracebacks)
+            if (key := keys.get(task_id)) in jobs
+            else self.get_task_meta(task_id)
+            for task_id in task_ids
         }
 
     def refuse_uncommitted(self, task_ids: Collection[str]) -> None:
         """Raises NotCommitted: inside a transaction, jobs that only this connection sees never end while it waits."""
         if not task_ids or not in_transaction():
             return
-        keys = [job_key(task_id) for task_id in task_ids]
-        seen = set(_rows().filter(pk__in=keys).exclude(state__in=FINAL).values_list("pk", flat=True))
+        keys = _keys(task_ids)
+        seen = set(_rows().filter(pk__in=keys.values()).exclude(state__in=FINAL).values_list("pk", flat=True))
         seen -= {row[0] for row in _reader.rows("committed", ids=list(seen))}
-        for task_id, key in zip(task_ids, keys, strict=True):
+        for task_id, key in keys.items():
             if key in seen:
                 raise NotCommitted(
                     f"Job {task_id} was enqueued in the transaction that is still open: no worker sees it before the "
@@ -216,6 +223,18 @@ _reader = Link("jobs results")
 
 def _rows() -> Any:
     return Job.objects.using(jobs_alias())
+
+
+def _key(task_id: str) -> UUID | None:
+    """The key of an id; None for one that neither a job nor a result can have."""
+    try:
+        return job_key(task_id) if is_storable(str(task_id)) else None
+    except InvalidJob:
+        return None
+
+
+def _keys(task_ids: Collection[str]) -> dict[str, UUID]:
+    return {task_id: key for task_id in task_ids if (key := _key(task_id)) is not None}
 
 
 def _live(job: Job) -> tuple[str, Any]:

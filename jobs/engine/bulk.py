@@ -22,6 +22,7 @@ from .control import POSTPONABLE
 from .filters import JobFilter
 from .link import jobs_alias
 from .newjob import priority_number
+from .operators import who
 
 CHUNK = 500
 """Jobs of one transaction."""
@@ -43,7 +44,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Who asks, why, and how far it may go."""
+    """Who asks, why, and how far it may go. Raises InvalidActor."""
 
     actor: str
     reason: str = ""
@@ -51,6 +52,9 @@ class Request:
     dry_run: bool = False
     everything: bool = False
     most: int | None = None
+
+    def __post_init__(self) -> None:
+        who(self.actor)
 
     @property
     def who(self) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Operator verbs: each takes the actor, checks by its statement's guard, and writes its audit entry with the change."""
+"""Operator verbs: each checks by its statement's guard and writes its audit entry with the change.
+
+All take who asks; InvalidActor for nobody.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from ipaddress import ip_address
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,8 +16,10 @@ from ..errors import InvalidJob
 from ..states import FINAL, POSTPONE, POSTPONE_RETRY, REQUEUE, WAITING, State, Transition
 from .abandoned import abandon
 from .ending import end
+from .finish import clean
 from .link import CallersLink, Link, jobs_alias
 from .newjob import EARLIEST, LATEST, priority_number
+from .operators import who
 from .reviving import revive
 from .sql import statement
 from .wake import wake_after_commit
@@ -50,10 +54,8 @@ def requeue(
         kwargs=kwargs,
         kept=AUDITED,
         sources=sorted(REQUEUE.sources),
-        actor=actor,
-        reason=reason,
-        ip=client_address(ip),
         aging_us=_default_aging(),
+        **who(actor, reason, ip),
     )
     wake_after_commit(jobs_alias())
     return moved
@@ -141,9 +143,9 @@ def cancel(
     A lease in the broker that holds one of them is taken back as a whole: its other jobs are pending again.
     `running=False` leaves jobs alone that a worker has.
     """
-    link = CallersLink(jobs_alias())
+    link, entry = CallersLink(jobs_alias()), who(actor, reason, ip)
     with link.transaction():
-        ended = end(link, ids, actor=actor, reason=reason, ip=client_address(ip), running=running)
+        ended = end(link, ids, **entry, running=running)
         abandon(link.rows, [*ended.now, *ended.others])
     wake_after_commit(jobs_alias())
     return Cancelled(ended.now, ended.asked)
@@ -156,7 +158,7 @@ def refuse_message(link: Link, *, worker: str, task: str, detail: str) -> None:
         actor=worker,
         action="refuse_message",
         resource_type="message",
-        resource_id=task[:200],
+        resource_id=clean(task[:200], 200),
         detail=detail,
         ip=None,
     )
@@ -172,16 +174,17 @@ def audit(
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """One entry for a request as a whole. `resource` is a type and an id."""
+    entry = who(actor, reason, ip)
     with connections[jobs_alias()].cursor() as cursor:
         cursor.execute(
             statement("audit"),
             {
-                "actor": actor,
+                "actor": entry["actor"],
                 "action": action,
                 "resource_type": resource[0],
                 "resource_id": resource[1],
-                "detail": dumps({"reason": reason, **(detail or {})}),
-                "ip": client_address(ip),
+                "detail": dumps({"reason": entry["reason"], **(detail or {})}),
+                "ip": entry["ip"],
             },
         )
 
@@ -189,14 +192,6 @@ def audit(
 def clock() -> datetime:
     """The database's time."""
     return _rows("clock")[0][0]
-
-
-def client_address(text: str | None) -> str | None:
-    """An IP address as the audit keeps it; None for a server behind a Unix socket, which knows none."""
-    try:
-        return str(ip_address((text or "").partition("%")[0]))  # PostgreSQL knows no zones
-    except ValueError:
-        return None
 
 
 def _prioritised(action: str, ids: Sequence[UUID], **params: Any) -> dict[UUID, int]:
@@ -221,8 +216,8 @@ def _moved(name: str, **params: Any) -> list[UUID]:
 
 
 def _rows(name: str, **params: Any) -> list[tuple]:
-    if "ip" in params:
-        params["ip"] = client_address(params["ip"])
+    if "actor" in params:
+        params |= who(params["actor"], params["reason"], params["ip"])
     with connections[jobs_alias()].cursor() as cursor:
         cursor.execute(statement(name), params)
         return cursor.fetchall()

@@ -14,6 +14,7 @@ from ..models import Job
 from ..models.references import reference_of
 from ..states import FINAL, State
 from .link import jobs_alias
+from .payload import is_storable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +51,8 @@ class JobFilter:
             object.__setattr__(self, "reference", reference_of(self.reference))
         tags = [text for pair in (self.tags or {}).items() for text in pair]
         texts = (self.queue, self.task, self.error, *(self.reference or ()), *tags)
-        if any("\x00" in text for text in texts if text):
-            raise InvalidFilter("A filter holds a NUL character, which no job can hold; remove it.")
+        if not all(is_storable(text) for text in texts if text):
+            raise InvalidFilter("A filter holds NUL or half a surrogate pair, which no job can hold; remove it.")
 
     @property
     def is_empty(self) -> bool:

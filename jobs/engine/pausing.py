@@ -13,6 +13,7 @@ from ..models import Pause, Queue
 from ..models.pauses import Held
 from .control import audit, clock
 from .link import jobs_alias
+from .operators import who
 from .payload import is_storable
 from .wake import wake_after_commit
 
@@ -27,10 +28,10 @@ def pause(
     """Hold back the jobs of a kind, one of KINDS: `what` is the whole name; a tag is `name` or `name=value`.
 
     `until` (aware) ends it by itself; not for a queue. What is paused already gets the new reason and end. Raises
-    InvalidPause.
+    InvalidPause, InvalidActor.
     """
     check(kind, what, reason, until)
-    alias = jobs_alias()
+    alias, actor = jobs_alias(), who(actor)["actor"]
     with transaction.atomic(using=alias):
         if kind == QUEUE:
             _pause_queue(what, reason)
@@ -47,7 +48,7 @@ def pause(
 def resume(kind: str, what: str, *, actor: str, reason: str = "", ip: str | None = None) -> bool:
     """Let the jobs go again that a pause holds; False if nothing of that name is paused. Raises InvalidPause."""
     check(kind, what, reason, None)
-    alias = jobs_alias()
+    alias, actor = jobs_alias(), who(actor)["actor"]
     with transaction.atomic(using=alias):
         if kind == QUEUE:
             paused = Queue.objects.using(alias).filter(pk=what, paused_at__isnull=False)

@@ -44,6 +44,19 @@ def test_an_id_that_no_job_has_is_pending(link: Link) -> None:
     assert AsyncResult(str(uuid.uuid4())).state == "PENDING"
 
 
+@pytest.mark.parametrize("task_id", ["\x00", "\ud800", "x" * 501, "a\x00b", 5])
+def test_an_id_that_no_job_can_have_is_pending_and_nothing_to_forget(link: Link, task_id: object) -> None:
+    result = current_app.AsyncResult(task_id)
+    assert (result.state, result.result, result.ready()) == ("PENDING", None, False)
+    result.forget()
+    both = current_app.GroupResult("group", [result, current_app.AsyncResult(str(make_job(state="completed")))])
+    assert (both.completed_count(), both.ready()) == (1, False)
+    with pytest.raises(CeleryTimeout):
+        both.get(timeout=0.01)
+    with pytest.raises(CeleryTimeout):
+        result.get(timeout=0.01)
+
+
 def test_get_returns_the_result_with_celerys_types(link: Link) -> None:
     moment = {"__type__": "datetime", "__value__": "2030-01-02T00:00:00+00:00"}
     assert AsyncResult(str(make_job(state="completed", result=[moment]))).get(timeout=1) == [
