@@ -126,6 +126,13 @@ class JobBackend(DatabaseBackend):
             with following():
                 self._call_task_errbacks(request, exc, traceback)
 
+    def _errback_arity_greater(self, errback: Any, n: int) -> bool:
+        """A chain is called with the failed job's id, like a group, a chord or a task of one argument.
+
+        Celery would call it here with the request, the exception and the traceback, which no message can carry.
+        """
+        return errback.get("subtask_type") != "chain" and super()._errback_arity_greater(errback, n)
+
     def mark_as_retry(self, task_id: str, *args: Any, **kwargs: Any) -> None:
         if current() is None and not _rows().filter(pk=job_key(task_id)).exists():
             super().mark_as_retry(task_id, *args, **kwargs)

@@ -60,18 +60,53 @@ class ReadTogether(ResultSet):
             timeout, propagate, interval, callback, no_ack, on_message, disable_sync_subtasks, on_interval
         )
 
+    def join_native(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = LAST_POLL,
+        callback: Any = None,
+        no_ack: bool = True,
+        on_message: Any = None,
+        on_interval: Any = None,
+        disable_sync_subtasks: bool = True,
+    ) -> list:
+        """`join`, which reads all members together already."""
+        return self.join(timeout, propagate, interval, callback, no_ack, on_message, disable_sync_subtasks, on_interval)
+
+    def iter_native(
+        self,
+        timeout: float | None = None,
+        interval: float = LAST_POLL,
+        no_ack: bool = True,
+        on_message: Any = None,
+        on_interval: Any = None,
+    ) -> Iterator[tuple[str, Any]]:
+        """Each member as it ends: its id and what the backend knows of it; of a group, its results."""
+        self.backend.refuse_uncommitted([result.id for result in self._to_read()])
+        waiting = list(self.results)
+        for _ in self._looks(timeout, on_interval):
+            ended = [member for member in waiting if not any(map(_is_unknown, _leaves(member)))]
+            waiting = [member for member in waiting if member not in ended]
+            for member in ended:
+                yield member.id, member.results if isinstance(member, ResultSet) else member._cache
+
     def _wait(self, timeout: float | None, propagate: bool, on_interval: Callable[[], object] | None) -> None:
+        for left in self._looks(timeout, on_interval):
+            for result in _leaves(self) if left and propagate else ():
+                if not _is_unknown(result):
+                    result.maybe_throw()
+
+    def _looks(self, timeout: float | None, on_interval: Callable[[], object] | None) -> Iterator[list[Any]]:
+        """After each look at all members those that have not ended, until none is left."""
         until = None if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL
         while True:
             self._read()
             left = [result for result in _leaves(self) if _is_unknown(result)]
+            yield left
             if not left:
                 return
-            if propagate:
-                for result in _leaves(self):
-                    if not _is_unknown(result):
-                        result.maybe_throw()
             if on_interval:
                 on_interval()
             if until is not None and time.monotonic() >= until:

@@ -174,3 +174,34 @@ def test_results_of_any_jobs_are_read_in_one_query(link: Link, django_assert_num
     together = current_app.ResultSet([AsyncResult(result.id) for result in kept])
     with django_assert_num_queries(1):
         assert together.join(timeout=1) == [0, 2, 4, 6, 8]
+
+
+def test_native_joins_are_joins(link: Link) -> None:
+    results = group(double.s(n) for n in range(3))()
+    drain(link)
+    assert fresh(results).join_native(timeout=1) == [0, 2, 4]
+    said: list = []
+    assert fresh(results).join_native(timeout=1, callback=lambda *told: said.append(told)) == []
+    assert said == [(result.id, 2 * n) for n, result in enumerate(results)]
+
+
+def test_members_are_told_as_they_end_those_of_a_group_together(link: Link) -> None:
+    first, second, third = double.delay(1), double.delay(2), boom.delay()
+    inner = current_app.GroupResult("inner", [second, third])
+    told = current_app.GroupResult("outer", [inner, first]).iter_native(timeout=5, on_interval=lambda: drain(link))
+    run_result(link, first)
+    id_, meta = next(told)
+    assert (id_, meta["status"], meta["result"]) == (first.id, "SUCCESS", 2)
+    assert list(told) == [("inner", [second, third])]
+    assert third.state == "FAILURE"
+
+
+def test_members_that_do_not_end_in_time_are_told_of(link: Link) -> None:
+    results = group(double.s(n) for n in range(2))()
+    run_result(link, results[0])
+    told = fresh(results).iter_native(timeout=0.01)
+    assert next(told)[0] == results[0].id
+    with pytest.raises(CeleryTimeout, match="1 of 2 jobs have not ended"):
+        next(told)
+    with transaction.atomic(), pytest.raises(NotCommitted):
+        next(group(double.s(1), double.s(2))().iter_native())
