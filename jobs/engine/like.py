@@ -1,9 +1,9 @@
 """One more job like one that was checked before: only its id and its arguments are new."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from django.db import connections
-from psycopg.sql import quote
 from uuid_utils import uuid7
 
 from .direct import is_unwatched, run
@@ -26,14 +26,14 @@ class Like:
         """`text` is the statement of a job that differs in what is OPEN. Raises InvalidJob."""
         check(job)
         self.job = job
-        self.options = "NULL" if job.options is None else _literal(job.options)
+        self.options = literal(job.options)
         self._text = text
 
     @property
     def text(self) -> str:
         """The statement with what all have in common; made when a second call is like the first."""
         if self._text is None:
-            shared = {name: quote(value).replace("%", "%%") for name, value in row(self.job, 0).items()}
+            shared = {name: literal(value).replace("%", "%%") for name, value in row(self.job, 0).items()}
             self._text = statement("call_insert") % {**shared, **{name: f"%({name})s" for name in OPEN}}
         return self._text
 
@@ -63,13 +63,24 @@ def _written(like: Like, args: str, kwargs: str) -> str | None:
     refuse_if_full(link, queue, facts)
     id_ = str(uuid7())
     lead = like.job.priority * facts.aging_us
-    own = {"id": f"'{id_}'", "args": _literal(args), "kwargs": _literal(kwargs), "lead": lead}
+    own = {"id": f"'{id_}'", "args": literal(args), "kwargs": literal(kwargs), "lead": lead}
     run(connection, like.text % {**own, "options": like.options})
     failpoint("KE1")
     wake_after_commit(alias)
     return id_
 
 
-def _literal(text: str) -> str:
-    """A text of ASCII as SQL; the driver's own way takes as long as all the rest."""
-    return quote(text) if "'" in text or "\\" in text else f"'{text}'"
+def literal(value: str | int | UUID | None) -> str:
+    """A value as SQL, whatever standard_conforming_strings is.
+
+    The driver's `quote` asks libpq what the connection opened last has of it, twice: when another thread changes that
+    in between, a text would end at its first quote.
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, int):
+        return str(int(value))
+    text = str(value).replace("'", "''")
+    if "\\" in text:
+        return " E'" + text.replace("\\", "\\\\") + "'"
+    return f"'{text}'"
