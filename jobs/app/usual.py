@@ -17,6 +17,7 @@ from .alike import UNSEEN, is_plain, nobody_looks
 from .current import current
 from .family import Family, family
 from .gathering import known
+from .options import declared
 
 NEVER = ("task_id", "group_id", "chord", "chain")
 """Options that make a call one of a kind, or one of a group."""
@@ -63,6 +64,9 @@ def _called_by(mine: Family | None, app: Celery, task: Any, options: dict[str, A
 def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
     """Keep a prepared call, if every call with these options would make a job like this one. Raises InvalidJob."""
     if not job.is_plain or not _is_alone() or not nobody_looks(app) or not is_plain(options):
+        return
+    # A function of the arguments may give the next call a key.
+    if callable(declared(task).get("unique_key")):
         return
     if all(options.get(name) is None for name in NEVER):
         shown = tuple(name for name in options if name not in UNSEEN)

@@ -37,6 +37,11 @@ def note(*args, **kwargs):
     return None
 
 
+@shared_task(unique_key=lambda n=None: n)
+def one_for_each(n=None):
+    return None
+
+
 @shared_task(bind=True)
 def calls(self):
     return [note.delay(n).id for n in (1, 2)]
@@ -215,6 +220,10 @@ def test_what_is_kept_of_a_call_has_none_of_its_arguments() -> None:
     note.apply_async(("secret",), {"word": "secret"}, priority=1)
     kept = current_app.conf.derived[note._get_current_object()]
     assert (kept.like.job.priority, kept.like.job.args, kept.like.job.kwargs) == (1, "[]", "{}")
+
+
+def test_a_key_made_from_the_arguments_is_made_for_each() -> None:
+    assert [row(one_for_each.delay(*args).id).unique_key for args in ((), (), (7,))] == [None, None, "7"]
 
 
 def test_an_id_of_ones_own_is_never_that_of_another_call() -> None:
