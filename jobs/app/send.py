@@ -57,7 +57,7 @@ def send(app: Celery, stock: Callable, name: str, args: Any, kwargs: Any, option
 
 def _inserted(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options: dict[str, Any]) -> tuple[str, str]:
     """The id that the call's job has, and its queue."""
-    like = usual.recalled(app, task, options)
+    like = usual.recalled(app, name, task, options)
     if like is not None:
         texts = (encode("args", list(args)) if args else "[]", encode("kwargs", dict(kwargs)) if kwargs else "{}")
         return enqueue_like(like, *texts), like.job.queue

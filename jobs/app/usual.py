@@ -27,6 +27,7 @@ NEVER = ("task_id", "group_id", "chord", "chain")
 class Usual:
     """A call that was prepared, and all that made its job what it is."""
 
+    task: Any
     names: tuple[str, ...]
     """All its options, in order."""
     shown: tuple[str, ...]
@@ -37,10 +38,12 @@ class Usual:
     like: Like
 
 
-def recalled(app: Celery, task: Any, options: dict[str, Any]) -> Like | None:
+def recalled(app: Celery, name: str, task: Any, options: dict[str, Any]) -> Like | None:
     """What the job of a call is like; None: it has to be prepared."""
-    usual: Usual | None = app.conf.derived.get(task)
-    if usual is None or signals.before_task_publish.receivers or not _is_alone():
+    kept = app.conf.derived
+    usual: Usual | None = kept.get(name)
+    # Under one name another task may be registered later, and one task under two names.
+    if usual is None or usual.task is not task or signals.before_task_publish.receivers or not _is_alone():
         return None
     # Not ==, to which True is 1.
     if usual.names != tuple(options) or not all(map(is_, usual.values, map(options.__getitem__, usual.shown))):
@@ -48,17 +51,21 @@ def recalled(app: Celery, task: Any, options: dict[str, Any]) -> Like | None:
     if usual.declared != _declared(task):
         return None
     mine = family(app)
-    return usual.like if usual.family == mine else _called_by(mine, app, task, options, usual)
+    if usual.family == mine:
+        return usual.like
+    if (theirs := _called_by(mine, options, usual)) is not None:
+        kept[name] = theirs
+        return theirs.like
+    return None
 
 
-def _called_by(mine: Family | None, app: Celery, task: Any, options: dict[str, Any], usual: Usual) -> Like | None:
+def _called_by(mine: Family | None, options: dict[str, Any], usual: Usual) -> Usual | None:
     """The call as another run makes it: nothing else in its job says who called."""
     if mine is None or usual.family is None or usual.family.priority != mine.priority:
         return None
     said = loads(usual.like.job.options or "{}")
     like = usual.like.travelling_with(encode("options", {**said, **mine.options(options)}))
-    app.conf.derived[task] = replace(usual, family=mine, like=like)
-    return like
+    return replace(usual, family=mine, like=like)
 
 
 def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
@@ -70,7 +77,8 @@ def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> No
         return
     if all(options.get(name) is None for name in NEVER):
         shown = tuple(name for name in options if name not in UNSEEN)
-        app.conf.derived[task] = Usual(
+        app.conf.derived[job.task] = Usual(
+            task=task,
             names=tuple(options),
             shown=shown,
             values=tuple(options[name] for name in shown),

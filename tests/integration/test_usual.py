@@ -218,8 +218,29 @@ def test_what_is_refused_once_is_refused_again() -> None:
 
 def test_what_is_kept_of_a_call_has_none_of_its_arguments() -> None:
     note.apply_async(("secret",), {"word": "secret"}, priority=1)
-    kept = current_app.conf.derived[note._get_current_object()]
+    kept = current_app.conf.derived[note.name]
     assert (kept.like.job.priority, kept.like.job.args, kept.like.job.kwargs) == (1, "[]", "{}")
+
+
+def test_a_task_under_two_names_has_the_one_it_was_called_by(usual: Any) -> None:
+    current_app.tasks["its.old.name"] = current_app.tasks[note.name]
+    try:
+        names = [name for name in ("its.old.name", note.name) for _ in "ab"]
+        assert [row(current_app.send_task(name).id).task for name in names] == names
+    finally:
+        del current_app.tasks["its.old.name"]
+
+
+def test_a_task_that_takes_the_place_of_another_says_for_itself_what_its_calls_are_like() -> None:
+    def body() -> None: ...
+
+    for on_lost in ("dead_letter", "retry"):
+        task = current_app.task(body, name="replaced", on_lost=on_lost)
+        try:
+            said = [row(task.delay().id).options for _ in "ab"]
+        finally:
+            del current_app.tasks["replaced"]
+        assert said == ['{"on_lost": "dead_letter"}' if on_lost == "dead_letter" else None] * 2
 
 
 def test_a_key_made_from_the_arguments_is_made_for_each() -> None:
