@@ -61,9 +61,10 @@ def _inserted(app: Celery, name: str, args: Any, kwargs: Any, task: Any, options
     if like is not None:
         texts = (encode("args", list(args)) if args else "[]", encode("kwargs", dict(kwargs)) if kwargs else "{}")
         return enqueue_like(like, *texts), like.job.queue
+    kept = app.conf.derived
     job = prepared(app, name, args, kwargs, task, options)
     if task is not None:
-        usual.remember(app, task, options, job)
+        usual.remember(kept, app, task, options, job)
     key = insert(job)
     return (key == job.id and options.get("task_id")) or str(key), job.queue
 

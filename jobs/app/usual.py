@@ -68,8 +68,11 @@ def _called_by(mine: Family | None, options: dict[str, Any], usual: Usual) -> Us
     return replace(usual, family=mine, like=like)
 
 
-def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
-    """Keep a prepared call, if every call with these options would make a job like this one. Raises InvalidJob."""
+def remember(kept: dict[Any, Any], app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> None:
+    """Keep a prepared call, if every call with these options would make a job like this one. Raises InvalidJob.
+
+    `kept`: the app's `conf.derived` from before the call was prepared; a setting that changed since has put it away.
+    """
     if not job.is_plain or not _is_alone() or not nobody_looks(app) or not is_plain(options):
         return
     # A function of the arguments may give the next call a key.
@@ -77,7 +80,7 @@ def remember(app: Celery, task: Any, options: dict[str, Any], job: NewJob) -> No
         return
     if all(options.get(name) is None for name in NEVER):
         shown = tuple(name for name in options if name not in UNSEEN)
-        app.conf.derived[job.task] = Usual(
+        kept[job.task] = Usual(
             task=task,
             names=tuple(options),
             shown=shown,

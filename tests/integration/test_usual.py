@@ -247,6 +247,23 @@ def test_a_key_made_from_the_arguments_is_made_for_each() -> None:
     assert [row(one_for_each.delay(*args).id).unique_key for args in ((), (), (7,))] == [None, None, "7"]
 
 
+class Changing:
+    """An argument, on whose way to JSON a setting changes."""
+
+    def __json__(self) -> int:
+        current_app.conf.task_time_limit = 7
+        return 1
+
+
+def test_a_call_that_was_prepared_while_a_setting_changed_is_not_what_later_ones_are_like() -> None:
+    current_app.conf.derived.clear()
+    try:
+        note.delay(Changing())
+        assert loads(row(note.delay().id).options) == {"time_limit": 7.0}
+    finally:
+        current_app.conf.task_time_limit = None
+
+
 def test_an_id_of_ones_own_is_never_that_of_another_call() -> None:
     assert [note.apply_async(task_id=id_).id for id_ in ("a", "a", "b")] == ["a", "a", "b"]
     assert Job.objects.count() == 3
