@@ -1,15 +1,26 @@
 """A statement on Django's connection, past Django's cursors, where nobody would see it pass through them."""
 
+from operator import attrgetter, is_
+from pathlib import Path
 from types import FunctionType
 
+import django
 import psycopg
 from django.db.backends import utils
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.postgresql.base import Cursor, ServerBindingCursor
+from django.db.backends.postgresql.base import Cursor, DatabaseWrapper, ServerBindingCursor
 from psycopg import errors, generators
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 _DJANGOS = (Cursor, ServerBindingCursor)
+_MAKING = ("cursor", "_cursor", "create_cursor", "_prepare_cursor", "make_cursor")
+_made_by = attrgetter(*_MAKING)
+_HOME = f"{Path(django.__file__).parent}/"
+_OWN = tuple(
+    # Some tracers are there before this module is.
+    function if isinstance(function, FunctionType) and function.__code__.co_filename.startswith(_HOME) else None
+    for function in (*_made_by(DatabaseWrapper), utils.CursorWrapper.execute)
+)
 
 
 def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
@@ -20,17 +31,24 @@ def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
     driver = connection.connection
     if type(driver) is not psycopg.Connection or driver.cursor_factory not in _DJANGOS:
         return False
-    if connection.queries_logged or connection.execute_wrappers or "cursor" in vars(connection):
+    if connection.queries_logged or connection.execute_wrappers or not _are_cursors_djangos(connection):
         return False
     if driver.pgconn.pipeline_status != PipelineStatus.OFF:
         return False
     if connection.needs_rollback or (connection.health_check_enabled and not connection.health_check_done):
         return False
-    # Who traces queries puts a function of his own in its place.
-    execute = utils.CursorWrapper.execute
-    if not isinstance(execute, FunctionType) or execute.__code__.co_filename != utils.__file__:
-        return False
     return driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.IDLE)
+
+
+def _are_cursors_djangos(connection: BaseDatabaseWrapper) -> bool:
+    """Whether a cursor is made and used by functions of Django's.
+
+    Who traces queries, or has to do something before them such as to choose the tenant's schema, puts in his own: of
+    the connection, of its class, or in the place of Django's.
+    """
+    if not vars(connection).keys().isdisjoint(_MAKING):
+        return False
+    return all(map(is_, (*_made_by(type(connection)), utils.CursorWrapper.execute), _OWN))
 
 
 def run(connection: BaseDatabaseWrapper, query: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import cProfile
+import runpy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -13,6 +14,7 @@ import pytest
 from celery import current_app, shared_task, signals
 from django.contrib.auth.models import User
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import TransactionManagementError
 from django.test import override_settings
@@ -23,6 +25,7 @@ from kombu.utils.json import loads
 
 from jobs.app.following import following
 from jobs.app.options import new_job
+from jobs.engine import direct
 from jobs.engine.direct import is_unwatched, run
 from jobs.engine.link import Link
 from jobs.errors import InvalidJob, QueueFull
@@ -396,7 +399,19 @@ class Traced(psycopg.ClientCursor):
     """What instrumentation of the driver makes of its cursors."""
 
 
+class Tenants(DatabaseWrapper):
+    """What chooses a tenant's schema before each statement does so here."""
+
+    def _cursor(self, name=None):
+        return super()._cursor(name)
+
+
 SITUATIONS = {
+    "a backend of the site's own": lambda patch: patch.setattr(connections["default"], "__class__", Tenants),
+    "a tracer of all connections": lambda patch: patch.setattr(DatabaseWrapper, "cursor", lambda self: self._cursor()),
+    "a tracer of what this connection makes": lambda patch: patch.setattr(
+        connections["default"], "make_cursor", connection.make_cursor
+    ),
     "a tracer of this connection": lambda patch: patch.setattr(connections["default"], "cursor", connection.cursor),
     "a tracer of the driver's cursors": lambda patch: patch.setattr(connection.connection, "cursor_factory", Traced),
     "a tracer in the place of the driver's connection": lambda patch: patch.setattr(
@@ -423,6 +438,13 @@ def test_djangos_cursor_is_passed_by_only_where_it_adds_nothing(
         situation(patch)
         assert not is_unwatched(connections["default"])
     connection.close()
+
+
+def test_a_tracer_that_was_there_first_is_not_taken_for_djangos_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(CursorWrapper, "execute", lambda self, sql, params=None: self._execute(sql, params))
+        loaded_later = runpy.run_path(direct.__file__)
+        assert not loaded_later["is_unwatched"](connections["default"])
 
 
 def test_a_test_that_may_use_no_database_is_stopped(django_db_blocker: Any) -> None:
