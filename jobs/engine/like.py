@@ -57,9 +57,11 @@ def _written(like: Like, args: str, kwargs: str) -> str | None:
     connection = connections[alias]
     if not is_unwatched(connection):
         return None
-    warn_of_other_transactions(connection)
     link, queue = CallersLink(alias), like.job.queue
     facts = queue_facts(link, queue)
+    if not facts.has_procedure:
+        return None
+    warn_of_other_transactions(connection)
     refuse_if_full(link, queue, facts)
     id_ = str(uuid7())
     lead = like.job.priority * facts.aging_us

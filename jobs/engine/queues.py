@@ -17,6 +17,8 @@ FRESH = 1.0
 class QueueFacts(NamedTuple):
     aging_us: int
     max_size: int | None
+    has_procedure: bool
+    """Whether a job may be written by the procedure that migrate makes."""
 
 
 _known: dict[str, tuple[float, QueueFacts]] = {}
@@ -27,8 +29,10 @@ _unsure_until = 0.0
 def queue_facts(link: Rows, name: str) -> QueueFacts:
     until, facts = _known.get(name, (0.0, None))
     if facts is None or time.monotonic() >= until:
-        rows = link.rows("queue_facts", name=name)
-        facts = QueueFacts(*rows[0]) if rows else QueueFacts(jobs_settings().aging * 1_000_000, None)
+        ((aging_us, max_size, has_procedure),) = link.rows("queue_facts", name=name)
+        if aging_us is None:
+            aging_us = jobs_settings().aging * 1_000_000
+        facts = QueueFacts(aging_us, max_size, has_procedure)
         if time.monotonic() >= _unsure_until:
             _known[name] = (time.monotonic() + FRESH, facts)
     return facts

@@ -5,8 +5,9 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, connections, router
+from django.db import connection, connections, router, transaction
 
+from jobs.engine import queues
 from jobs.engine.enqueue import enqueue
 from jobs.engine.like import Like, enqueue_like
 from jobs.engine.link import Link
@@ -15,6 +16,7 @@ from jobs.engine.procedures import make_procedures
 from jobs.engine.sql import statement
 from jobs.models import Job
 from tests.support.engine import row
+from tests.support.rows import state_of
 from tests.support.tasks import noop
 
 SOURCE = "SELECT prosrc FROM pg_proc WHERE proname = 'jobs_insert'"
@@ -74,6 +76,33 @@ def test_a_database_that_holds_no_jobs_gets_nothing(transactional_db: None, monk
     finally:
         call_command("migrate", verbosity=0)
     assert run(SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("taken", "given_back"),
+    [
+        (
+            "ALTER PROCEDURE jobs_insert RENAME TO jobs_insert_away",
+            "ALTER PROCEDURE jobs_insert_away RENAME TO jobs_insert",
+        ),
+        (
+            "CREATE ROLE jobs_tests_other; GRANT ALL ON ALL TABLES IN SCHEMA public TO jobs_tests_other; "
+            "REVOKE EXECUTE ON PROCEDURE jobs_insert FROM PUBLIC; SET ROLE jobs_tests_other",
+            "RESET ROLE; GRANT EXECUTE ON PROCEDURE jobs_insert TO PUBLIC; DROP OWNED BY jobs_tests_other; "
+            "DROP ROLE jobs_tests_other",
+        ),
+    ],
+    ids=["a restore without it", "nobody was granted it"],
+)
+def test_where_it_is_missing_calls_are_written_without_it(link: Link, taken: str, given_back: str) -> None:
+    run(taken)
+    queues.forget()
+    try:
+        with transaction.atomic():
+            made = [noop.delay().id for _ in range(3)]
+    finally:
+        run(given_back)
+    assert [state_of(id_) for id_ in made] == ["pending"] * 3
 
 
 def test_a_database_of_another_kind_is_left_alone() -> None:
