@@ -1,7 +1,8 @@
 """What of the engine lives in the database is there after every migrate, and is what this release wants."""
 
+import re
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import call_command
@@ -103,6 +104,21 @@ def test_where_it_is_missing_calls_are_written_without_it(link: Link, taken: str
     finally:
         run(given_back)
     assert [state_of(id_) for id_ in made] == ["pending"] * 3
+
+
+@pytest.mark.parametrize("other", ["id text", "lead integer", "max_retries text", "tags text", "chord text"])
+def test_one_that_others_made_in_a_later_schema_is_not_taken_for_it(link: Link, other: str) -> None:
+    theirs = re.sub(rf"\b{other.split()[0]} \w+", other, statement("insert_procedure").split("LANGUAGE")[0])
+    run(
+        theirs.replace("jobs_insert", "jobs_tests_later.jobs_insert").join(
+            ["CREATE SCHEMA jobs_tests_later; ", "LANGUAGE sql AS ''; SET search_path = public, jobs_tests_later"]
+        )
+    )
+    try:
+        job = NewJob(task="x", priority=0, max_retries=None)
+        assert state_of(UUID(enqueue_like(Like(job), job.args, job.kwargs))) == "pending"
+    finally:
+        run("RESET search_path; DROP SCHEMA jobs_tests_later CASCADE")
 
 
 def test_a_database_of_another_kind_is_left_alone() -> None:
