@@ -108,10 +108,25 @@ def full(django_db_setup: None, django_db_blocker: Any) -> Any:
 
 
 def plan(link: Link, name: str, **params: Any) -> str:
+    """The plan that the platform's connections keep for a statement, which knows no value."""
     conn = link._open()
-    with psycopg.ClientCursor(conn) as cursor:
-        cursor.execute("EXPLAIN " + statement(name), params)
-        return "\n".join(row[0] for row in cursor.fetchall())
+    names = prepare(conn, name)
+    try:
+        with psycopg.ClientCursor(conn) as cursor:
+            values = f"({', '.join(f'%({parameter})s' for parameter in names)})" if names else ""
+            cursor.execute(f"EXPLAIN EXECUTE prepared{values}", params)
+            return "\n".join(row[0] for row in cursor.fetchall())
+    finally:
+        conn.execute("DEALLOCATE prepared")
+
+
+def prepare(conn: psycopg.Connection, name: str) -> list[str]:
+    """Prepare a statement with PostgreSQL's own placeholders; returns the names of those."""
+    numbers: dict[str, int] = {}
+    text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement(name))
+    types = [OF_TYPE.get(parameter, "unknown") for parameter in numbers]
+    conn.execute(f"PREPARE prepared{'(' + ', '.join(types) + ')' if types else ''} AS {text.replace('%%', '%')}")
+    return list(numbers)
 
 
 BOUNDS = {"rank": LOWEST[0], "id": LOWEST[1], "last_rank": HIGHEST[0], "last_id": HIGHEST[1]}
@@ -138,6 +153,35 @@ def test_what_an_ended_pause_held_is_found_by_it(full: Link) -> None:
     said = plan(full, "resume", limit=2000)
     assert "using jobs_paused" in said
     assert "Seq Scan on jobs_job" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "bound"),
+    [
+        ("promote", "run_at <= statement_timestamp()"),
+        ("expire", "expires_at <= statement_timestamp()"),
+        ("release_keys", "unique_until <= statement_timestamp()"),
+        ("old_jobs", "finished_at < (statement_timestamp()"),
+        ("old_dead_letters", "finished_at < (statement_timestamp()"),
+    ],
+)
+def test_what_is_not_due_is_not_read(full: Link, name: str, bound: str) -> None:
+    """The time is a bound of the index: else each look reads all that waits."""
+    conditions = [line for line in plan(full, name, **DUE[name]).splitlines() if "Index Cond" in line]
+    assert any(bound in line for line in conditions), conditions
+
+
+DUE: dict[str, dict[str, Any]] = {
+    "promote": {"limit": 1000, "aging_us": 1},
+    "expire": {"limit": 1000},
+    "release_keys": {"limit": 100},
+    "old_jobs": {"finished_at": datetime(1970, 1, 1, tzinfo=UTC), "id": uuid4(), "days": 7, "limit": 100},
+    "old_dead_letters": {"queue": "q0", "days": 30, "limit": 100},
+}
+
+
+def test_how_long_a_task_takes_is_read_from_its_own_jobs(full: Link) -> None:
+    assert "using jobs_finished_by_task" in plan(full, "task_duration", task="no such task")
 
 
 def test_promotion_walks_the_index_of_waiting_jobs(full: Link) -> None:
@@ -279,12 +323,9 @@ def test_every_statement_fits_the_schema(full: Link, name: str) -> None:
     """PREPARE checks names and types without running anything; these can't be prepared, and are run elsewhere."""
     if name in ("listen", "copy", "insert_procedure", "call_insert"):
         return
-    numbers: dict[str, int] = {}
-    text = re.sub(r"%\((\w+)\)s", lambda found: f"${numbers.setdefault(found[1], len(numbers) + 1)}", statement(name))
-    types = [OF_TYPE.get(parameter, "unknown") for parameter in numbers]
     conn = full._open()
-    conn.execute(f"PREPARE checked{'(' + ', '.join(types) + ')' if types else ''} AS {text.replace('%%', '%')}")
-    conn.execute("DEALLOCATE checked")
+    prepare(conn, name)
+    conn.execute("DEALLOCATE prepared")
 
 
 OF_TYPE = {

@@ -1,7 +1,8 @@
 -- expire: end jobs that did not start before their `expires`.
+-- statement_timestamp(), as clock_timestamp() is no bound for an index: all that waits would be read to find what is due.
 WITH late AS MATERIALIZED (
     SELECT id FROM jobs_job
-     WHERE expires_at <= clock_timestamp() AND finished_at IS NULL AND expires_at IS NOT NULL
+     WHERE expires_at <= statement_timestamp() AND finished_at IS NULL AND expires_at IS NOT NULL
        AND state IN ('scheduled', 'pending', 'paused', 'retrying')
      ORDER BY expires_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )

@@ -1,8 +1,9 @@
 -- promote: make jobs pending whose time has come. Rows locked by someone else wait for the next call.
 -- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
+-- statement_timestamp(), as clock_timestamp() is no bound for an index: all that waits would be read to find what is due.
 WITH due AS MATERIALIZED (
     SELECT id FROM jobs_job
-     WHERE state IN ('scheduled', 'retrying') AND run_at <= clock_timestamp()
+     WHERE state IN ('scheduled', 'retrying') AND run_at <= statement_timestamp()
      ORDER BY run_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE jobs_job AS job

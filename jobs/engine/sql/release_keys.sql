@@ -1,7 +1,8 @@
 -- release_keys: finished jobs let go of the unique keys that they held until now.
+-- statement_timestamp(), as clock_timestamp() is no bound for an index: all that waits would be read to find what is due.
 WITH late AS MATERIALIZED (
     SELECT id FROM jobs_job
-     WHERE unique_until <= clock_timestamp()
+     WHERE unique_until <= statement_timestamp()
        AND unique_until IS NOT NULL AND unique_key IS NOT NULL AND finished_at IS NOT NULL
      ORDER BY unique_until LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 )

@@ -176,7 +176,7 @@ TABLE: dict[Scenario, list[Twin]] = {
     a_job_waits_behind_one_that_a_worker_has_and_no_other: [Twin("holder", " AND before.lease IS NOT NULL", "")],
     a_key_that_changed_hands_is_not_let_go: [Twin("release_key", " AND unique_key = %(unique_key)s", "")],
     a_sweep_lets_go_what_is_over_and_late: [
-        Twin("release_keys", (f"job.{LATE}", LATE), "true"),
+        Twin("release_keys", (f"job.{LATE}", "unique_until <= statement_timestamp()"), "true"),
         Twin("release_keys", ("job.finished_at IS NOT NULL", "finished_at IS NOT NULL"), "true"),
     ],
     a_sweep_of_keys_waits_for_nobody: [Twin("release_keys", " SKIP LOCKED", "")],

@@ -127,11 +127,11 @@ TABLE: dict[Scenario, list[Twin]] = {
     forgetting_is_for_finished_jobs: [Twin("forget", " AND finished_at IS NOT NULL", "")],
     an_id_that_is_live_keeps_its_row: [Twin("insert_all", "job.finished_at IS NOT NULL", "true")],
     what_is_not_late_does_not_expire_nor_what_has_started: [
-        Twin("expire", "expires_at <= clock_timestamp() AND ", ""),
+        Twin("expire", "expires_at <= statement_timestamp() AND ", ""),
         Twin("expire", (f" AND {WAITING}", f" AND job.{WAITING}"), ""),
     ],
     what_is_not_due_is_not_promoted_nor_what_has_ended: [
-        Twin("promote", " AND run_at <= clock_timestamp()", ""),
+        Twin("promote", " AND run_at <= statement_timestamp()", ""),
         Twin(
             "promote",
             ("job.state LIKE ANY (ARRAY['scheduled', 'retrying'])", "state IN ('scheduled', 'retrying')"),

@@ -138,13 +138,13 @@ TABLE: dict[Scenario, list[Twin]] = {
     a_purge_waits_for_nobody: [Twin("purge", " SKIP LOCKED", "")],
     jobs_are_old_in_their_order_and_after_their_time: [
         Twin("old_jobs", "(finished_at, id) > (%(finished_at)s::timestamptz, %(id)s::uuid)", "true"),
-        Twin("old_jobs", "finished_at < clock_timestamp() - make_interval(days => %(days)s)", "true"),
+        Twin("old_jobs", "finished_at < statement_timestamp() - make_interval(days => %(days)s)", "true"),
         Twin("old_jobs", "ORDER BY finished_at, id", "ORDER BY finished_at DESC"),
     ],
     dead_letters_are_old_by_their_queues_days: [
         Twin("old_dead_letters", "queue = %(queue)s AND ", ""),
         Twin("old_dead_letters", " AND state = 'dead_letter'", ""),
-        Twin("old_dead_letters", "finished_at < clock_timestamp() - make_interval(days => %(days)s)", "true"),
+        Twin("old_dead_letters", "finished_at < statement_timestamp() - make_interval(days => %(days)s)", "true"),
     ],
     the_newest_dead_letters_of_a_queue_are_kept: [
         Twin("surplus_dead_letters", "queue = %(queue)s AND ", ""),
