@@ -28,7 +28,6 @@ from ..engine.failpoints import failpoint
 from ..engine.link import Link
 from ..engine.slots import Slots
 from ..engine.unready import unready
-from ..errors import UniqueBusy
 from . import pools
 from .child import share
 from .enforcer import CANCELS, CLOSING, Enforcer
@@ -172,11 +171,11 @@ class Steward(bootsteps.StartStopStep):
                 beat_at = time.monotonic() + (jobs_settings().heartbeat_interval if self._attempt(self._beat) else LOOK)
 
     def _attempt(self, work: Callable[[], Any]) -> Any:
-        """Whatever goes wrong, heartbeats go on; what was not written, the dispatcher's sweep finds."""
+        """Whatever goes wrong, heartbeats go on."""
         try:
             return work()
         except Exception:
-            logger.warning("the worker's books could not be written: the sweep will", exc_info=True)
+            logger.warning("the worker's books could not be written", exc_info=True)
             return None
 
     def _close(self) -> None:
@@ -184,7 +183,7 @@ class Steward(bootsteps.StartStopStep):
             for work in self._undone:
                 work()
             workers.stop(self._link, self.boot)
-        except psycopg.Error as error:
+        except Exception as error:
             logger.warning("the worker's end is not on record: the sweep will see it: %s", str(error).strip())
 
     def _watch(self) -> None:
@@ -269,10 +268,10 @@ class Steward(bootsteps.StartStopStep):
         self._work.put(lambda: self._insist(work))
 
     def _insist(self, work: Callable[[], None]) -> None:
-        """Do it now, or after the next heartbeat: no sweep takes back what a live worker has won."""
+        """Do it now, or after the next heartbeat if it went wrong: no sweep takes back what a live worker has won."""
         try:
             work()
-        except (psycopg.Error, UniqueBusy):
+        except Exception:
             self._undone.append(lambda: self._insist(work))
             raise
 

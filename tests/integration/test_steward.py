@@ -77,8 +77,10 @@ def test_a_worker_that_was_presumed_dead_starts_anew(steward: Steward, caplog) -
     assert Worker.objects.get(id=before).lost_at is not None
 
 
-@pytest.mark.parametrize("error", [psycopg.OperationalError(), UniqueBusy("mail.send", "k", "waited 2 s")], ids=repr)
-def test_work_that_the_database_refused_is_done_after_the_next_heartbeat(steward: Steward, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [psycopg.OperationalError(), UniqueBusy("mail.send", "k", "waited 2 s"), RuntimeError("a bug")], ids=repr
+)
+def test_work_that_failed_is_done_after_the_next_heartbeat(steward: Steward, error: Exception) -> None:
     done: list[str] = []
 
     def work() -> None:
