@@ -57,8 +57,12 @@ class CallersLink:
         self._alias = alias
 
     def rows(self, name: str, /, **params: Any) -> list[tuple]:
-        with connections[self._alias].cursor() as cursor:
+        connection = connections[self._alias]
+        with connection.cursor() as cursor:
             cursor.execute(statement(name), params or None)
+            if connection.connection.pgconn.pipeline_status:
+                with connection.connection.pipeline():
+                    pass  # its end waits for the answer: before, a cursor does not know that it has rows
             return cursor.fetchall() if cursor.description else []
 
     def transaction(self) -> AbstractContextManager[Any]:
