@@ -204,9 +204,9 @@ def plan_carriers(
     return carriers
 
 
-def share_messages(leases: Sequence[T], places: Sequence[float], room: int) -> list[list[T]]:
+def share_messages(leases: Sequence[T], places: Sequence[float], room: int, most: int) -> list[list[T]]:
     """Which leases, in order, go to a worker in one message: up to a place together, spread over the room there is."""
-    share = math.ceil(len(leases) / room)
+    share = min(most, math.ceil(len(leases) / room))
     messages: list[list[T]] = []
     taken = 1.0
     for lease, size in zip(leases, places, strict=True):

@@ -14,7 +14,7 @@ from celery.worker.state import task_accepted, task_ready, task_reserved
 from celery.worker.strategy import default
 
 from ..engine.failpoints import failpoint
-from ..wire import CARRIER, FORMAT
+from ..wire import CARRIER, FORMAT, MOST_LEASES
 from .child import carry_here
 
 logger = logging.getLogger("jobs")
@@ -74,8 +74,10 @@ def guard(task: Any, app: Celery, consumer: Any, **kwargs: Any) -> Callable:
 def read_tokens(message: Any) -> list[UUID] | None:
     """The lease tokens of a message, or None for anything that is not exactly that."""
     try:
-        (format_, first, *more), kwargs, _ = message.payload
-        return [UUID(token) for token in (first, *more)] if format_ == FORMAT and kwargs == {} else None
+        (format_, *tokens), kwargs, _ = message.payload
+        if format_ != FORMAT or kwargs != {} or not 1 <= len(tokens) <= MOST_LEASES:
+            return None
+        return [UUID(token) for token in tokens]
     except Exception:
         return None  # anyone may write to the broker, and a forged body can break any decoder anyhow
 

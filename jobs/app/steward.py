@@ -257,7 +257,9 @@ class Steward(bootsteps.StartStopStep):
         self._enforcer.settle(token)
         failpoint("K10")
         begun = self._begun.get(token)
-        maintenance.lose(self._link, token, jobs_settings(), won=True, begun=begun, reason=reason, strike=strike)
+        maintenance.lose(
+            self._link, token, jobs_settings(), won=True, begun=begun, reason=reason, strike=strike, worker=self.boot
+        )
         self._begun.pop(token, None)
 
     def _give_back_unwon(self, tokens: Sequence[UUID], reason: str) -> None:

@@ -37,9 +37,9 @@ def end(link: Rows, ids: Iterable[UUID], *, actor: str, reason: str, ip: str | N
 def _end_unstarted(link: Rows, ids: list[UUID], entry: dict[str, Any], ended: Ended) -> None:
     if not ids:
         return
-    lost = {"won": False, "begun": None, "strike": False, "reason": "", "poison_after": 1, "poison_error": ""}
+    lost = {"won": False, "worker": None, "begun": None, "strike": False, "reason": "", "poison_error": ""}
     for (token,) in link.rows("unwon_of", ids=ids):
-        ended.others.extend(link.rows("lose", token=token, **lost)[0][3])
+        ended.others.extend(link.rows("lose", token=token, poison_after=1, **lost)[0][3])
     ended.now.extend(row[0] for row in link.rows("cancel", ids=ids, sources=sorted(CANCEL.sources), **entry))
 
 

@@ -141,11 +141,12 @@ def lose(
     begun: int | None,
     reason: str,
     strike: bool = True,
+    worker: UUID | None = None,
 ) -> tuple[int, int, int]:
     """Take back a lease: (jobs that had begun, jobs that had not, jobs that are dead letters now).
 
     `begun` counts the jobs that had begun, in carrier order, or is None when nobody knows. Without `strike` a job that
-    ran alone is not held to blame.
+    ran alone is not held to blame. With `worker`, a boot, only a lease that this one has won.
     """
     with link.transaction():
         lost, unstarted, poisoned, over = link.rows(
@@ -155,6 +156,7 @@ def lose(
             begun=begun,
             reason=reason,
             strike=strike,
+            worker=worker,
             poison_after=settings.poison_after,
             poison_error=f"lost {settings.poison_after} times while it ran alone: {reason}",
         )[0]

@@ -210,6 +210,7 @@ BY_KEY = {
     "dispatch": {"ids": [uuid4()], "tokens": [uuid4()], "places": None, "queue": "q", "routing_key": "q"},
     "win": {"token": uuid4(), "worker": uuid4(), "node": NODE, "receipt": uuid4()},
     "lose": {
+        "worker": None,
         "token": uuid4(),
         "won": True,
         "begun": None,

@@ -72,7 +72,7 @@ def test_a_lease_is_either_won_or_taken_back(link: Link) -> None:
 
         def back(token=token) -> int:
             with opened() as own:
-                return own.rows("lose", token=token, won=False, **LOST)[0][1]
+                return own.rows("lose", worker=None, token=token, won=False, **LOST)[0][1]
 
         took, returned = together(take, back)
         assert took + returned == 1
@@ -92,7 +92,7 @@ def test_an_outcome_and_a_loss_at_the_same_moment_never_both_count(link: Link) -
 
         def lose(token=token) -> int:
             with opened() as own:
-                return own.rows("lose", token=token, won=True, **LOST)[0][0]
+                return own.rows("lose", worker=None, token=token, won=True, **LOST)[0][0]
 
         began = time.monotonic()
         done, lost = together(finish, lose)
@@ -123,7 +123,7 @@ def test_partial_outcomes_and_a_loss_leave_every_job_in_one_place(link: Link) ->
 
         def lose(token=token) -> int:
             with opened() as own:
-                return own.rows("lose", token=token, won=True, **LOST)[0][0]
+                return own.rows("lose", worker=None, token=token, won=True, **LOST)[0][0]
 
         done, lost = together(flush, lose)
         assert done + lost == 6

@@ -26,6 +26,7 @@ from tests.support.odd_tasks import (
     patient,
     total,
 )
+from tests.support.statements import lost
 from tests.support.tasks import add, untracked
 
 pytestmark = pytest.mark.usefixtures("odd")
@@ -264,7 +265,7 @@ def test_a_body_whose_chord_is_gone_fails(link: Link) -> None:
 def test_a_stale_outcome_counts_for_nothing(link: Link) -> None:
     body = chord([double.s(1), double.s(2)])(echo.s())
     token = lease(link, [job_key(body.parent.results[0].id)])
-    link.rows("lose", token=token, won=False, strike=False, begun=0, reason="", poison_after=3, poison_error="")
+    lost(link, token, won=False, begun=0, strike=False)
     drain(link)
     assert Chord.objects.get().done == 2
 

@@ -22,6 +22,7 @@ from tests.support.commit_tasks import names
 from tests.support.engine import lease, opened, placed, row, run, run_result
 from tests.support.odd_tasks import echo, errback
 from tests.support.rows import ends_of
+from tests.support.statements import lost
 
 
 @pytest.fixture(autouse=True)
@@ -54,9 +55,7 @@ def test_a_stale_workers_block_is_rolled_back_and_is_no_failure(link: Link, capl
 def test_a_task_that_catches_the_lost_lease_changes_nothing(link: Link) -> None:
     result = tasks.meanwhile.delay("ann", "lose")
     token = lease(link, [job_key(result.id)])
-    tasks.ACTIONS["lose"] = lambda task: link.rows(
-        "lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error=""
-    )
+    tasks.ACTIONS["lose"] = lambda task: lost(link, token, begun=1)
     caught = []
     with placed(link) as place:
         runner = Runner(current_app._get_current_object(), place)

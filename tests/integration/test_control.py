@@ -1,11 +1,15 @@
 """Operator verbs: cancel and requeue."""
 
+from dataclasses import replace
+
 import pytest
 
+from jobs.conf import jobs_settings
 from jobs.engine import cancel, requeue
 from jobs.engine.control import purge
 from jobs.engine.finish import record_one
 from jobs.engine.link import Link
+from jobs.engine.maintenance import lose
 from jobs.models import AuditEntry, Job, Lease
 from jobs.states import CANCEL, FINAL, REQUEUE, End, State
 from tests.support.engine import lease, new_job, outcome, row, won
@@ -54,7 +58,7 @@ def test_a_lost_job_that_someone_wants_to_cancel_does_not_run_again(link: Link) 
     job_id = new_job()
     token = won(link, [job_id])
     cancel([job_id], actor="ada")
-    link.rows("lose", token=token, won=True, strike=True, begun=None, reason="x", poison_after=1, poison_error="x")
+    lose(link, token, replace(jobs_settings(), poison_after=1), won=True, begun=None, reason="x")
     assert row(job_id).state == "cancelled"
     assert row(job_id).attempts.get().end == "lost"
 
@@ -63,7 +67,7 @@ def test_a_new_life_forgets_the_wish_to_cancel(link: Link) -> None:
     job_id = new_job()
     token = won(link, [job_id])
     cancel([job_id], actor="ada")
-    link.rows("lose", token=token, won=True, strike=True, begun=None, reason="x", poison_after=1, poison_error="x")
+    lose(link, token, replace(jobs_settings(), poison_after=1), won=True, begun=None, reason="x")
     assert requeue([job_id], actor="ada") == [job_id]
     assert row(job_id).cancel_requested_at is None
 

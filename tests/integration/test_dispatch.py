@@ -15,6 +15,7 @@ from jobs.models import Job, Lease, Queue
 from jobs.wire import ANY_QUEUE
 from tests.support.engine import dispatcher, empty, leases, new_job, row
 from tests.support.rows import make_job, make_worker
+from tests.support.statements import lost
 
 
 def sent(broker: Broker) -> list[str]:
@@ -78,7 +79,7 @@ def test_a_lost_job_keeps_its_place(link: Link, broker: Broker) -> None:
     jobs = [new_job() for _ in range(4)]
     made.dispatch()
     for token in leases():
-        link.rows("lose", token=token, won=False, strike=True, begun=None, reason="", poison_after=3, poison_error="")
+        lost(link, token, won=False)
     empty(broker)
     make_worker(slots=5)
     made.dispatch()

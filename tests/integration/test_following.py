@@ -18,6 +18,7 @@ from tests.support.odd_tasks import (
     errback,
     patient,
 )
+from tests.support.statements import lost
 
 pytestmark = pytest.mark.usefixtures("odd")
 
@@ -66,7 +67,7 @@ def test_a_stale_outcome_starts_no_callback(link: Link, call: Callable) -> None:
 
         def lose_it(run):
             outcome = runner(run)
-            link.rows("lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error="")
+            lost(link, token, begun=1)
             return outcome
 
         carry(token, place, lose_it)

@@ -170,7 +170,7 @@ def test_jobs_with_workers_are_ranked_as_they_return(link: Link) -> None:
     Queue.objects.filter(pk=queue.pk).update(aging_us=MINUTE)
     settle(link)
     assert row(lost).rank == rank_of(lost, 6 * MINUTE)
-    link.rows("lose", token=first, won=True, **LOST)
+    link.rows("lose", worker=None, token=first, won=True, **LOST)
     link.rows("give_back", ids=[back], token=second)
     for id_ in (lost, back):
         assert (row(id_).state, row(id_).rank) == ("pending", rank_of(id_, MINUTE))

@@ -14,6 +14,7 @@ from jobs.models import Attempt, Job, Lease
 from jobs.policy import Outcome
 from jobs.states import End, State
 from tests.support.engine import RECORDER, new_job, outcome, placed, row, won
+from tests.support.statements import lost
 from tests.support.wait import wait_until
 
 
@@ -189,7 +190,7 @@ def test_late_progress_is_written_while_the_job_runs_on(link: Link, place: Place
 def test_a_stale_worker_reports_no_progress(link: Link, place: Place) -> None:
     job = new_job()
     token = won(link, [job])
-    link.rows("lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error="")
+    lost(link, token, begun=1)
     place.recorder.open(token)
     place.recorder.begin(job, outcome(job).started_at, shown=True)
     place.recorder.report('{"percent": 1}')
@@ -202,7 +203,7 @@ def test_what_a_cut_off_lease_left_is_not_written_under_the_next_one(link: Link,
     place.recorder.open(token)
     with place.recorder._lock:
         place.recorder.add(outcome(job, result='"of the first lease"'))
-        link.rows("lose", token=token, won=True, strike=True, begun=1, reason="x", poison_after=3, poison_error="")
+        lost(link, token, begun=1)
         place.recorder.open(won(link, [job]))
     place.recorder.close(end=False)
     assert (row(job).state, row(job).result) == ("running", None)

@@ -102,6 +102,14 @@ def test_of_a_lost_message_what_began_is_lost_and_the_rest_goes_back(steward: St
     assert [row(job).attempt for job in (ended, begun, waits)] == [1, 1, 0]
 
 
+def test_of_a_lost_message_what_another_worker_has_won_stays_with_it(steward: Steward, link: Link) -> None:
+    theirs = won(link, [new_job()])
+    mine = won(link, [new_job()], worker=steward.boot)
+    steward.lost_message([theirs, mine], "its process died")
+    wait_until(lambda: not Lease.objects.filter(pk=mine).exists(), what="its own lease taken back")
+    assert Lease.objects.filter(pk=theirs).exists()
+
+
 def test_a_worker_that_ends_gives_back_every_lease_of_a_message_that_no_child_came_to(
     steward: Steward, link: Link
 ) -> None:

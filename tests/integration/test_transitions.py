@@ -17,6 +17,7 @@ from jobs.models import Job, Pause
 from jobs.states import End, State, Transition
 from tests.support.engine import outcome, row
 from tests.support.rows import make_job, make_worker
+from tests.support.statements import lost
 
 PAST = datetime.now(UTC) - timedelta(hours=1)
 FENCE = UUID("00000000-0000-4000-8000-0000000000fe")
@@ -31,9 +32,7 @@ def recording(state: State, end: End) -> Callable[[Link, UUID], object]:
 
 
 def lose(link: Link, job_id: UUID) -> object:
-    return link.rows(
-        "lose", token=FENCE, won=True, strike=True, begun=None, reason="gone", poison_after=3, poison_error="poison"
-    )
+    return lost(link, FENCE)
 
 
 def postponing(move: Transition) -> Callable[[Link, UUID], object]:

@@ -17,6 +17,7 @@ from jobs.errors import DuplicateJob, InvalidJob, QueueFull
 from jobs.models import AuditEntry, Job, Queue
 from jobs.states import State
 from tests.support.engine import drain, lease, row, run, won
+from tests.support.statements import lost
 from tests.support.tasks import add, fail, noop
 
 
@@ -85,7 +86,7 @@ def test_replace_of_a_running_job_asks_it_to_stop_and_runs_after_it(link: Link) 
     assert (row(second).state, row(second).after) == (State.BLOCKED, first)
     sweep(link)
     assert row(second).state == State.BLOCKED, "while the other runs"
-    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    lost(link, token, begun=1, strike=False)
     assert row(first).state == State.CANCELLED
     sweep(link)
     assert (row(second).state, row(second).after) == (State.PENDING, None)
@@ -207,7 +208,7 @@ def test_a_replacement_with_a_delay_waits_for_both(link: Link) -> None:
     token = won(link, [first])
     second = call("replace", countdown=60)
     assert row(second).state == State.BLOCKED
-    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    lost(link, token, begun=1, strike=False)
     sweep(link)
     assert row(second).state == State.SCHEDULED
     assert row(second).run_at is not None
@@ -268,7 +269,7 @@ def test_a_call_that_replaces_one_behind_a_job_that_is_over_waits_for_nobody(lin
     first = call()
     token = won(link, [first])
     second = call("replace")
-    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    lost(link, token, begun=1, strike=False)
     third = call("replace")
     assert (row(second).state, row(third).state) == (State.CANCELLED, State.PENDING)
 
@@ -277,7 +278,7 @@ def test_a_job_never_waits_for_itself_because_it_took_its_own_key_back(link: Lin
     first = call()
     token = won(link, [first])
     call("replace")
-    link.rows("lose", token=token, won=True, begun=1, strike=False, reason="", poison_after=3, poison_error="")
+    lost(link, token, begun=1, strike=False)
     assert call("replace", task_id=str(first)) == first
     assert (row(first).state, row(first).after) == (State.PENDING, None)
 
@@ -285,7 +286,7 @@ def test_a_job_never_waits_for_itself_because_it_took_its_own_key_back(link: Lin
 def test_a_last_loss_keeps_a_key_that_is_held_longer_as_a_failure_does(link: Link) -> None:
     first = call(unique_for=60, on_lost="dead_letter")
     won_by = won(link, [first])
-    link.rows("lose", token=won_by, won=True, begun=1, strike=True, reason="", poison_after=3, poison_error="")
+    lost(link, won_by, begun=1)
     assert (row(first).state, call()) == (State.DEAD_LETTER, first)
 
 

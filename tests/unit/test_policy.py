@@ -63,11 +63,12 @@ def test_short_jobs_that_must_travel_alone_fill_a_place_together(how) -> None:
         ([0.25] * 6, 1, ["abcd", "ef"]),
         ([0.1] * 6, 4, ["ab", "cd", "ef"]),
         ([0.1, 1.0, 0.1, 0.1], 1, ["a", "b", "cd"]),
+        ([0.01] * 6, 1, ["abcd", "ef"]),
         ([], 1, []),
     ],
 )
 def test_leases_share_a_message_up_to_a_place_spread_over_the_room(places, room: int, messages: list[str]) -> None:
-    assert ["".join(found) for found in share_messages("abcdef"[: len(places)], places, room)] == messages
+    assert ["".join(found) for found in share_messages("abcdef"[: len(places)], places, room, 4)] == messages
 
 
 @pytest.mark.parametrize("tasks", ["slow " * 9, "new " * 9, "broken " * 9])

@@ -1,12 +1,14 @@
 -- lose: take back what a lease still holds, in one step with the lease. No row back: it was finished meanwhile.
 -- %(begun)s: how many of its jobs had begun, in carrier order; NULL: unknown, so all of a won lease's.
+-- %(worker)s: the boot that must have won it; NULL: whichever. A message may come twice, so that a worker knows of leases
+-- that another one has.
 -- %(strike)s: false when the worker was shut down, which is not the job's fault.
 -- A returned one is ranked anew: its queue's aging may have changed while it was away.
 -- One that ran holds its unique key for as long as its caller said, whatever its end.
 -- One that someone wanted to cancel is cancelled. A job that had begun gets an attempt row; only a loss while travelling alone is a strike, the last one is final.
 -- Options that begin with on_lost make the first loss final: such a job is never started a second time by itself.
 WITH taken AS (
-    DELETE FROM jobs_lease WHERE token = %(token)s AND (won_at IS NOT NULL) = %(won)s
+    DELETE FROM jobs_lease WHERE token = %(token)s AND (won_at IS NOT NULL) = %(won)s AND (%(worker)s::uuid IS NULL OR worker = %(worker)s)
     RETURNING token, job_ids, won_at, worker
 ), held AS MATERIALIZED (
     SELECT job.id, taken.won_at, cardinality(taken.job_ids) = 1 AS alone,

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+from jobs.conf import jobs_settings
 from jobs.engine import cancel, workers
 from jobs.engine.link import Link
+from jobs.engine.maintenance import lose
 from jobs.models import Attempt, Job, Worker
 from jobs.states import End, State
 from jobs.wire import ERRBACKS
@@ -27,6 +29,15 @@ def a_lease_that_was_won_meanwhile_is_not_taken_back_as_unwon(link: Link) -> Non
     won(link, [job])
     assert lost(link, row(job).lease, won=False) == (0, 0, 0)
     assert row(job).state == State.RUNNING
+
+
+def a_worker_takes_back_only_what_it_has_won(link: Link) -> None:
+    """A message may come to two workers; the one that did not win must not end what the other runs."""
+    mine, other = make_worker(), make_worker()
+    theirs = won(link, [new_job()], worker=other)
+    settings = jobs_settings()
+    assert lose(link, theirs, settings, won=True, begun=None, reason="", worker=mine) == (0, 0, 0)
+    assert lose(link, theirs, settings, won=True, begun=None, reason="", worker=other) == (1, 0, 0)
 
 
 def a_lost_lease_gives_back_only_what_it_still_holds(link: Link) -> None:
@@ -180,6 +191,9 @@ def a_look_for_lost_leases_stays_in_its_stretch(link: Link) -> None:
 TABLE: dict[Scenario, list[Twin]] = {
     a_lease_that_was_won_meanwhile_is_not_taken_back_as_unwon: [
         Twin("lose", " AND (won_at IS NOT NULL) = %(won)s", " AND %(won)s IS NOT NULL")
+    ],
+    a_worker_takes_back_only_what_it_has_won: [
+        Twin("lose", " AND (%(worker)s::uuid IS NULL OR worker = %(worker)s)", " AND %(worker)s::uuid IS NOT NULL"),
     ],
     a_lost_lease_gives_back_only_what_it_still_holds: [
         Twin("lose", ("job.lease = taken.token", "job.lease = %(token)s"), "true"),
