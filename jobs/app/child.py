@@ -1,5 +1,6 @@
 """A worker's child process (or thread): where jobs run."""
 
+import gc
 import logging
 import os
 import sys
@@ -111,8 +112,16 @@ def _child() -> _Child:
         watch_connections()
         kept = _here.kept = _Child(process.pid, Runner(app or current_app, place), place, is_process, time.monotonic())
         if is_process:
+            _collect_less_often()
             signals.worker_process_shutdown.connect(_leave_at_once, weak=False, dispatch_uid="jobs.child")
     return kept
+
+
+def _collect_less_often() -> None:
+    """Python's default looks for cycles after 700 new objects, every tenth job. A site's own choice stands."""
+    gc.freeze()
+    if gc.get_threshold() == (700, 10, 10):
+        gc.set_threshold(10_000, 10, 10)
 
 
 def _leave_at_once(exitcode: int, **_: Any) -> None:

@@ -5,9 +5,8 @@ Only a process' main thread can be interrupted, so threads workers run both to t
 
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from django.db import connections
@@ -31,22 +30,28 @@ def listen_for_cancel() -> None:
         signal.signal(CANCEL_SIGNAL, _cancel)
 
 
-@contextmanager
-def interruptible(running: Current) -> Iterator[None]:
+class interruptible:
     """The block may be interrupted: by its soft limit, and by the main process for its cancellation."""
-    seconds = running.run.soft_time_limit
-    timed = bool(seconds) and threading.current_thread() is threading.main_thread()
-    running.interruptible = True
-    if timed:
-        before = signal.signal(signal.SIGALRM, _soft_limit)
-        signal.setitimer(signal.ITIMER_REAL, seconds or 0)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_before", "_is_timed", "_running")
+
+    def __init__(self, running: Current) -> None:
+        self._running = running
+        self._is_timed = bool(running.run.soft_time_limit) and threading.current_thread() is threading.main_thread()
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._running.interruptible = True
+        if self._is_timed:
+            self._before = signal.signal(signal.SIGALRM, _soft_limit)
+            signal.setitimer(signal.ITIMER_REAL, self._running.run.soft_time_limit or 0)
+
+    def __exit__(self, *error: object) -> None:
+        running = self._running
         running.interruptible = False
-        if timed:
+        if self._is_timed:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+            signal.signal(signal.SIGALRM, self._before)
         if running.interrupted and not running.place.keeps_connections:
             # It may have happened in the middle of a query, on a connection that Django believes to be idle.
             connections.close_all()

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import traceback
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..errors import InvalidJob
 from ..policy import Outcome, retry_delay
 from ..states import FINAL, End, State
 from .current import Current
+from .frames import own_traceback
 from .retrying import verdict
 from .wishes import JobDiscarded, JobSnoozed
 
@@ -33,7 +33,7 @@ def outcome_of(running: Current, task: Any, traced: Any) -> Outcome:
     if info is None and running.again is None:
         return _success(running, traced.retval)
     if running.again is not None or info.state == states.RETRY:
-        return retried(running, task, info, traced)
+        return retried(running, task, info)
     if info.state == states.IGNORED and running.replaced:
         return followed(running, _ended(run, State.BLOCKED, End.COMPLETED))
     if info.state == states.IGNORED:
@@ -87,22 +87,25 @@ def _success(running: Current, value: Any) -> Outcome:
     return followed(running, outcome)
 
 
-def retried(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
+def retried(running: Current, task: Any, info: Any) -> Outcome:
     run, again = running.run, running.again
-    trace = getattr(traced.retval, "traceback", None)
-    cause = running.policy_retry or (again and again.cause) or getattr(info and info.retval, "exc", None)
+    raised = info and info.retval
+    cause = running.policy_retry or (again and again.cause) or getattr(raised, "exc", None)
+    # The failure's own frames, not those of the retry that it became.
+    told = next((error for error in (cause, raised) if error is not None and error.__traceback__), None)
+    trace = told and own_traceback(told)
     if again is None and running.policy_retry is None:
         # A bare `raise Retry` asks Celery for nothing; without the policy's limit it would run for ever.
-        running.verdict = verdict(task, run, info.retval, now=running.now())
+        running.verdict = verdict(task, run, raised, now=running.now())
         if running.verdict.delay is None:
-            return failed(running, task, cause or info.retval, trace)
+            return failed(running, task, cause or raised, trace)
     return _ended(
         run,
         State.RETRYING,
         End.RETRIED,
         error=_text(cause),
         result=described(task, cause),
-        traceback=clean(_frames(cause) or trace, LONGEST_TRACEBACK),
+        traceback=clean(trace, LONGEST_TRACEBACK),
         spent=1,
         delay=again.delay if again is not None else running.verdict and running.verdict.delay,
         args=again and again.args,
@@ -111,13 +114,6 @@ def retried(running: Current, task: Any, info: Any, traced: Any) -> Outcome:
         priority=again and again.priority,
         options=again and again.options,
     )
-
-
-def _frames(cause: BaseException | None) -> str | None:
-    """The failure's own frames, not those of the retry that it became."""
-    if cause is None or cause.__traceback__ is None:
-        return None
-    return "".join(traceback.format_exception(cause))
 
 
 def failed(running: Current, task: Any, error: BaseException, trace: str | None) -> Outcome:

@@ -2,13 +2,14 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextvars import copy_context
 from typing import Any
 
 from billiard.common import terminate_handler_fired
 from celery import Celery, states
+from celery.app import trace
 from celery.app.task import Context
-from celery.app.trace import build_tracer
 from celery.exceptions import MaxRetriesExceededError
 
 from ..engine.execute import Place, Run
@@ -19,6 +20,7 @@ from .events import TaskEvents
 from .failing import chord_error_of, chord_failure
 from .interrupts import JobCancelled, interruptible, is_cancelled
 from .outcomes import failed, failure, in_canvas, outcome_of, stopped, unknown_task
+from .plain import is_unwatched, plain_body, run_plain
 from .request import request_of
 from .retrying import retry_until
 from .tidy import Surroundings, tidy_connections
@@ -34,6 +36,7 @@ class Runner:
         self._app = app
         self._place = place
         self._tracers: dict[str, Any] = {}
+        self._bodies: dict[str, Callable[..., Any] | None] = {}
         self._events = TaskEvents(app, place.node)
         self._surroundings = Surroundings()
 
@@ -64,11 +67,10 @@ class Runner:
         task = self._app.tasks.get(run.task)
         if task is None:
             return unknown_task(run), None
-        late = in_time(0.0, now=run.started_at, until=retry_until(run))
         try:
             if chord_error := chord_error_of(run):
                 return chord_failure(running, task, chord_error), None
-            if run.retries and late.delay is None:
+            if run.retries and (late := in_time(0.0, now=run.started_at, until=retry_until(run))).delay is None:
                 running.verdict = late
                 return self._out_of_time(running, task), None
             with interruptible(running):
@@ -103,15 +105,28 @@ class Runner:
         run, pid = running.run, os.getpid()
         shown = request_of(run, running.task_id, self._place.node)
         try:
+            body = self._body(task) if self._is_plain(run) else None
+            if body is not None:
+                return run_plain(body, task, running, shown)
             return self._tracer(task)(running.task_id, run.args, run.kwargs, shown)
         finally:
             if os.getpid() != pid:
                 os._exit(0)  # a process that the task forked, and that came back here, is nobody's worker
 
+    def _is_plain(self, run: Run) -> bool:
+        given = run.options
+        followed = given and (given.get("link") or given.get("chain"))
+        return not followed and type(run.kwargs) is dict and not self._place.slots.listening and is_unwatched()
+
+    def _body(self, task: Any) -> Callable[..., Any] | None:
+        if task.name not in self._bodies:
+            self._bodies[task.name] = plain_body(task)
+        return self._bodies[task.name]
+
     def _tracer(self, task: Any) -> Any:
         tracer = self._tracers.get(task.name)
         if tracer is None:
-            tracer = self._tracers[task.name] = build_tracer(
+            tracer = self._tracers[task.name] = trace.build_tracer(
                 task.name, task, self._app.loader, self._place.node, Info=JobTraceInfo, app=self._app
             )
         return tracer

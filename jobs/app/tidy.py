@@ -33,7 +33,6 @@ SIGNALS = (
 )
 
 
-LOCALE = (locale.LC_COLLATE, locale.LC_CTYPE, locale.LC_MONETARY, locale.LC_NUMERIC, locale.LC_TIME)
 AGE = 600.0
 """Seconds for which a connection is kept from job to job where CONN_MAX_AGE is Django's default of 0."""
 
@@ -46,28 +45,31 @@ class Surroundings:
         self._folder = _folder()
         self._umask = os.umask(0o022)
         os.umask(self._umask)
-        self._locale = {category: locale.setlocale(category) for category in LOCALE}
+        self._locale = locale.setlocale(locale.LC_ALL)
         self._timeout = socket.getdefaulttimeout()
-        self._handlers = {number: getsignal(number) for number in SIGNALS}
+        self._handlers = list(map(getsignal, SIGNALS))
         self._blocked = pthread_sigmask(signal.SIG_BLOCK, ())
 
     def restore(self) -> None:
         if not self._mine:
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in self._handlers.items():
-            if handler is not None and getsignal(number) is not handler:
-                signal.signal(number, handler)
+        if list(map(getsignal, SIGNALS)) != self._handlers:
+            self._restore_handlers()
         pthread_sigmask(signal.SIG_SETMASK, self._blocked)
         os.umask(self._umask)
         if self._folder is not None and _folder() != self._folder:
             with suppress(OSError):
                 os.chdir(self._folder)
-        for category, name in self._locale.items():
-            if locale.setlocale(category) != name:
-                locale.setlocale(category, name)
+        if locale.setlocale(locale.LC_ALL) != self._locale:
+            locale.setlocale(locale.LC_ALL, self._locale)
         if socket.getdefaulttimeout() != self._timeout:
             socket.setdefaulttimeout(self._timeout)
+
+    def _restore_handlers(self) -> None:
+        for number, handler in zip(SIGNALS, self._handlers, strict=True):
+            if handler is not None and getsignal(number) is not handler:
+                signal.signal(number, handler)
 
 
 def _folder() -> str | None:
@@ -100,8 +102,17 @@ def _remembered(statement: str) -> bool:
     return _LEAVES_STATE.search(statement) is not None
 
 
+class _Here(threading.local):
+    def __init__(self) -> None:
+        self.opened: list[Any] = []
+
+
+_here = _Here()
+"""Django's connections that this thread has opened. To ask Django for them takes as long as all the rest here."""
+
+
 def watch_connections() -> None:
-    """From now on, note which of Django's connections to PostgreSQL a task changes for good. Called once a process."""
+    """From now on, note which of Django's connections to PostgreSQL a task changes for good. Called once a thread."""
     connection_created.connect(_watch, dispatch_uid="jobs.tidy")
     for connection in connections.all(initialized_only=True):
         if connection.connection is not None:
@@ -109,6 +120,8 @@ def watch_connections() -> None:
 
 
 def _watch(connection: Any, **_: Any) -> None:
+    if connection not in _here.opened:
+        _here.opened.append(connection)
     if connection.settings_dict["CONN_MAX_AGE"] == 0:
         connection.close_at = time.monotonic() + AGE  # Django would close it after every job
     if connection.vendor == "postgresql":
@@ -137,7 +150,7 @@ def _text(query: Any, cursor: Any) -> str:
 
 def tidy_connections() -> None:
     """Keep Django's connections from job to job, but never one that the last job left changed, in use or broken."""
-    for connection in connections.all(initialized_only=True):
+    for connection in _here.opened:
         if connection.connection is None:
             continue
         if connection.in_atomic_block or not connection.get_autocommit() or _is_changed(connection):

@@ -1,22 +1,18 @@
 """What Celery's tracer does with an exception of a job."""
 
-import traceback
 from functools import cached_property
-from types import TracebackType
 from typing import Any
 
 from billiard.einfo import ExceptionInfo, Traceback
 from celery import signals, states
-from celery.app import trace
 from celery.app.trace import TraceInfo, get_log_policy, get_task_name, logger, traceback_clear
 from celery.exceptions import MaxRetriesExceededError, Retry
 from celery.utils.saferepr import saferepr
 
 from .commit import is_moot
 from .current import Current, current
+from .frames import own_traceback
 from .retrying import verdict
-
-TRACER = trace.__file__
 
 
 class Failure(ExceptionInfo):
@@ -28,7 +24,7 @@ class Failure(ExceptionInfo):
     def __init__(self, error: BaseException) -> None:
         self.type = type(error)
         self.exception = error
-        self.traceback = "".join(traceback.format_exception(self.type, error, _own_frames(error)))
+        self.traceback = own_traceback(error)
 
     @cached_property
     def tb(self) -> Traceback:
@@ -90,14 +86,6 @@ class JobTraceInfo(TraceInfo):
             return False
         running.policy_retry = self.retval
         return True
-
-
-def _own_frames(error: BaseException) -> TracebackType | None:
-    """Its frames from the task's first on: the tracer's tell nobody anything, and take half of the time to format."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_code.co_filename == TRACER:
-        frame = frame.tb_next
-    return frame or error.__traceback__
 
 
 def _log(task: Any, req: Any, info: Failure) -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from ..conf import JobsSettings
 from ..errors import BrokerDown, QueueRefused
 from ..policy import Candidate, place, plan_carriers, share_messages
+from ..wire import MOST_LEASES
 from .broker import Broker, Message
 from .durations import Durations
 from .failpoints import failpoint
@@ -157,7 +158,7 @@ class Dispatcher:
                 "dispatch",
                 queue=queue,
                 routing_key=routing_key,
-                ids=as_array(job.id for carrier in carriers for job in carrier),
+                ids=as_array(job.id.hex for carrier in carriers for job in carrier),
                 tokens=_of_each_job(map(str, tokens), carriers),
                 places=_of_each_job(places, carriers),
             )
@@ -166,7 +167,7 @@ class Dispatcher:
         last = carriers[-1][-1]
         self.floors.leased(queue, (last.rank, last.id))
         made = {row[0] for row in leased}
-        for message in share_messages(tokens, places, room):
+        for message in share_messages(tokens, places, room, MOST_LEASES):
             if sure := [token for token in message if token in made]:
                 self._unsent.append((routing_key, sure))
         window.fill(routing_key, places)
@@ -178,12 +179,12 @@ class Dispatcher:
         if floor != LOWEST:
             return front(self.link, queue, limit=limit, begin=floor)
         with self.floors.looking(queue):
-            place = self._set_aside(queue) if self._pausing else None
-            found = front(self.link, queue, limit=limit, end=place or HIGHEST)
-        if place:
+            seen = self._set_aside(queue) if self._pausing else None
+            found = front(self.link, queue, limit=limit, end=seen or HIGHEST)
+        if seen:
             self.floors.look_again(queue)
             if len(found) < limit:
-                begin = max(place, self.floors.last(queue))
+                begin = max(seen, self.floors.last(queue))
                 found += front(self.link, queue, limit=limit - len(found), begin=begin)
         return found
 

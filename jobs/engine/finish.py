@@ -62,7 +62,7 @@ def _finish_plain(link: Rows, batch: Sequence[Outcome], **shared: Any) -> list[t
     return link.rows(
         "finish_plain",
         **shared,
-        ids=as_array(outcome.job_id for outcome in batch),
+        ids=as_array(outcome.job_id.hex for outcome in batch),
         started=as_array(outcome.started_at.timestamp() for outcome in batch),
         finished=as_array(outcome.finished_at.timestamp() for outcome in batch),
         results=[outcome.result for outcome in batch] if any(outcome.result for outcome in batch) else None,

@@ -103,6 +103,8 @@ class Recorder:
 
     def take_progress(self) -> str | None:
         """Progress not written yet, to go with the job's outcome."""
+        if self._progress is None:
+            return None
         with self._swap:
             progress, self._progress = self._progress, None
         return progress
