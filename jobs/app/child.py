@@ -23,7 +23,6 @@ from ..engine.record import Recorder
 from ..engine.slots import Slots
 from .interrupts import listen_for_cancel
 from .runner import Runner
-from .tidy import watch_connections
 
 logger = logging.getLogger("jobs")
 
@@ -109,7 +108,6 @@ def _child() -> _Child:
         index = slots.for_child(number) if isinstance(number, int) else _thread_slot(slots.size)
         place = Place(UUID(int=0), node, index, slots, link, Recorder(link, node))
         listen_for_cancel()
-        watch_connections()
         kept = _here.kept = _Child(process.pid, Runner(app or current_app, place), place, is_process, time.monotonic())
         if is_process:
             _collect_less_often()

@@ -63,13 +63,14 @@ def _known_to_celery(task: Any, request: Any) -> Iterator[None]:
     if task is None:
         yield
         return
-    _task_stack.push(task)
-    task.request_stack.push(request)
+    tasks, requests = _task_stack.push(task), task.request_stack.push(request)
     try:
         yield
     finally:
-        task.request_stack.pop()
-        _task_stack.pop()
+        # A coroutine that was left alone is closed by whichever thread drops it, in the middle of another job maybe.
+        with suppress(ValueError):
+            tasks.remove(task)
+            requests.remove(request)
 
 
 class _CoroutineRun:

@@ -23,7 +23,7 @@ from .outcomes import failed, failure, in_canvas, outcome_of, stopped, unknown_t
 from .plain import is_unwatched, plain_body, run_plain
 from .request import request_of
 from .retrying import retry_until
-from .tidy import Surroundings, tidy_connections
+from .tidy import Surroundings, tidy_connections, watch_connections
 from .trace import JobTraceInfo
 
 logger = logging.getLogger("jobs")
@@ -39,6 +39,8 @@ class Runner:
         self._bodies: dict[str, Callable[..., Any] | None] = {}
         self._events = TaskEvents(app, place.node)
         self._surroundings = Surroundings()
+        if not place.keeps_connections:
+            watch_connections()
 
     def __call__(self, run: Run) -> Outcome:
         running = Current(run, self._place, run.options.get("task_id") or str(run.id))

@@ -17,6 +17,7 @@ from kombu.exceptions import BatchPublishError, OperationalError
 
 from ..errors import BrokerDown, QueueRefused
 from ..wire import CARRIER, FORMAT
+from .confirms import Confirms, Nacked
 from .failpoints import failpoint
 
 logger = logging.getLogger("jobs")
@@ -26,6 +27,8 @@ Message = tuple[str, Sequence[UUID]]
 
 TOGETHER = 1000
 """Most messages of one round trip."""
+CONFIRMED = 5.0
+"""Seconds that a broker has to say that it has what was sent."""
 REFUSED = 30.0
 """Seconds until a queue is tried again that the broker refused."""
 _REFUSALS = frozenset({403, 405, 406})  # AMQP: access refused, resource locked, precondition failed
@@ -43,6 +46,7 @@ class Broker:
         self._connection: Connection | None = None
         self._declared: set[str] = set()
         self._refused: dict[str, float] = {}
+        self._confirms: Confirms | None = None
 
     def send(self, messages: Iterable[Message]) -> None:
         """Send messages. On BrokerDown some of them may be in the broker: send all again.
@@ -78,13 +82,25 @@ class Broker:
             alike = [tokens for _, tokens in messages]
             if not self._is_refused(routing_key):
                 self._declare(connection, routing_key)
-                if not _sent_together(connection.default_channel, routing_key, alike):
-                    del alike[1:]
-                    channel = connection.default_channel
-                    channel.basic_publish(_message(channel, alike[0]), exchange="", routing_key=routing_key)
+                self._publish(connection.default_channel, routing_key, alike)
             for _ in alike:
                 waiting.popleft()
             failpoint("KD3")
+
+    def _publish(self, channel: Any, routing_key: str, alike: list[Sequence[UUID]]) -> None:
+        """Publish in as few round trips as the transport can; those that are not in the broker then leave the list."""
+        if _sent_together(channel, routing_key, alike):
+            return
+        if not Confirms.are_known_to(channel):
+            del alike[1:]
+            channel.basic_publish(_message(channel, alike[0]), exchange="", routing_key=routing_key)
+            return
+        if self._confirms is None or self._confirms.channel is not channel:
+            self._confirms = Confirms(channel)
+        for tokens in alike:
+            channel.basic_publish(_message(channel, tokens), exchange="", routing_key=routing_key)
+            self._confirms.published()
+        self._confirms.wait(CONFIRMED)
 
     def close(self) -> None:
         if self._connection is not None:
@@ -113,7 +129,8 @@ class Broker:
 
     def _failed(self, routing_key: str, error: Exception) -> None:
         """Raises BrokerDown, unless the error is about this one queue."""
-        if getattr(error, "code", None) not in _REFUSALS and "WRONGTYPE" not in str(error):
+        refused = isinstance(error, Nacked) or getattr(error, "code", None) in _REFUSALS or "WRONGTYPE" in str(error)
+        if not refused:
             self._lost(error)
         if routing_key not in self._refused:
             logger.error(
@@ -128,7 +145,7 @@ class Broker:
         self.close()  # the refusal has closed its channel
 
     def _errors(self) -> tuple[type[Exception], ...]:
-        known: tuple[type[Exception], ...] = (OperationalError, OSError, socket.timeout)
+        known: tuple[type[Exception], ...] = (OperationalError, Nacked, OSError, socket.timeout)
         if self._connection is not None:
             known += tuple(self._connection.connection_errors) + tuple(self._connection.channel_errors)
         return known
@@ -138,7 +155,7 @@ class Broker:
         self._declared.clear()
         if connection is not None:
             try:
-                connection.release()
+                connection.collect()  # no farewell: a broker that does not answer would be waited for without end
             except Exception:
                 logger.debug("a lost broker connection could not be closed", exc_info=True)
         raise BrokerDown(f"The broker does not answer: {error}. Messages are sent again when it does.") from error

@@ -29,7 +29,7 @@ def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
     No log of queries, wrapper or instrumentation waits for statements.
     """
     driver = connection.connection
-    if type(driver) is not psycopg.Connection or driver.cursor_factory not in _DJANGOS:
+    if type(driver) is not psycopg.Connection or _cursor_of(driver) not in _DJANGOS:
         return False
     if connection.queries_logged or connection.execute_wrappers or not _are_cursors_djangos(connection):
         return False
@@ -38,6 +38,12 @@ def is_unwatched(connection: BaseDatabaseWrapper) -> bool:
     if connection.needs_rollback or (connection.health_check_enabled and not connection.health_check_done):
         return False
     return driver.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.IDLE)
+
+
+def _cursor_of(driver: psycopg.Connection) -> type:
+    """Its class of cursors; a worker's own, which notes what leaves a session changed, stands for the one below it."""
+    kind: type = driver.cursor_factory
+    return kind.__bases__[0] if getattr(kind, "is_noting", False) else kind
 
 
 def _are_cursors_djangos(connection: BaseDatabaseWrapper) -> bool:

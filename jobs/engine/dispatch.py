@@ -160,7 +160,7 @@ class Dispatcher:
                 routing_key=routing_key,
                 ids=as_array(job.id.hex for carrier in carriers for job in carrier),
                 tokens=_of_each_job(map(str, tokens), carriers),
-                places=_of_each_job(places, carriers),
+                places=_of_each_job(places, carriers) if any(size != 1.0 for size in places) else None,
             )
             failpoint("KD1")
         failpoint("KD2")

@@ -17,6 +17,7 @@ _PID, _JOB, _LIMIT = 16, 32, 64  # bytes from the start of a slot
 # Written by the main process: the id of the job to stop, then the token of the lease that must begin no further job.
 _STOP, _HALT = _SLOT.size, _SLOT.size + 16
 _SIZE = _SLOT.size + 32
+_ZERO = bytes(16)
 _HEADER = 16  # byte 0: someone listens to task events; byte 1: stop after the current job
 
 
@@ -63,7 +64,7 @@ class Slots:
         at = self._at(index)
         if job_id != NOBODY:
             # The same job may have been stopped here in an earlier life.
-            self.ask_to_stop(index, NOBODY)
+            self._memory[at + _STOP : at + _HALT] = _ZERO
         _SLOT.pack_into(self._memory, at, token.bytes, os.getpid(), begun, behind, job_id.bytes, since, started, limit)
 
     def carrying(self) -> Iterator[tuple[int, Running]]:
@@ -99,7 +100,8 @@ class Slots:
 
     def forget_job(self, index: int) -> None:
         """How far the lease came is still to be read; that its current job is over is known."""
-        self._put(index, _JOB, NOBODY)
+        at = self._at(index) + _JOB
+        self._memory[at : at + 16] = _ZERO
 
     def forget_limit(self, index: int) -> None:
         at = self._at(index) + _LIMIT

@@ -47,6 +47,7 @@ MEASURES = (
     draining("noop", "no-op jobs", 1.0),
     draining("1ms", "jobs of 1 ms", 0.3, "pause", args=(0.001,), nominal=0.001),
     draining("10ms", "jobs of 10 ms", 0.06, "pause", args=(0.01,), nominal=0.01),
+    draining("100ms", "jobs of 100 ms", 0.003, "pause", args=(0.1,), nominal=0.1),
     draining("failing", "failing jobs, not retried", 0.3, "fail", end="failed"),
     draining("limited", "no-op jobs, time_limit=300", 1.0, options={"time_limit": 300}),
     draining("alone", "no-op jobs, one a lease", 0.1, "alone"),

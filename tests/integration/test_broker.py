@@ -1,6 +1,8 @@
 """A queue that the broker refuses is nobody's trouble but its own."""
 
+import asyncio
 from collections.abc import Iterator
+from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import kombu
@@ -10,8 +12,9 @@ from celery import current_app
 from jobs.app import JobsCelery
 from jobs.engine.broker import Broker
 from jobs.engine.link import Link
-from jobs.errors import QueueRefused
+from jobs.errors import BrokerDown, QueueRefused
 from jobs.models import Job
+from jobsite.soak.proxy import Edge, Proxy
 from tests.support.engine import dispatcher, new_job, row
 from tests.support.rows import make_worker
 from tests.support.wait import wait_until
@@ -78,6 +81,30 @@ def test_jobs_of_a_refused_queue_wait_in_the_database_and_others_go(rabbit: Brok
     assert {row(job).state for job in stuck} == {"pending"}
     assert {row(job).state for job in goes} == {"dispatched"}
     assert set(Job.objects.filter(pk__in=stuck).values_list("attempt", flat=True)) == {0}
+
+
+@pytest.mark.rabbitmq
+def test_messages_are_sent_when_the_broker_has_said_that_it_has_them(
+    rabbitmq_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rabbit = urlsplit(rabbitmq_url)
+    edge = Edge("dispatcher–broker", lambda: asyncio.open_connection(rabbit.hostname, rabbit.port or 5672))
+    Proxy([edge]).start()
+    user = rabbit.netloc.rpartition("@")[0]
+    url = urlunsplit(rabbit._replace(netloc=f"{user}@127.0.0.1:{edge.port}"))
+    broker = Broker(JobsCelery("edge", broker=url, set_as_current=False))
+    broker.send([(GOOD, [uuid4()]), (GOOD, [uuid4()])])
+    monkeypatch.setattr("jobs.engine.broker.CONFIRMED", 0.2)
+    edge.hold()
+    with pytest.raises(BrokerDown):
+        broker.send([(GOOD, [uuid4()])])
+    edge.release()
+    monkeypatch.undo()
+    broker.send([(GOOD, [uuid4()]), (GOOD, [uuid4()])])
+    assert broker.length(GOOD) >= 4
+    with kombu.Connection(rabbitmq_url) as connection:
+        connection.default_channel.queue_delete(GOOD)
+    broker.close()
 
 
 def test_a_key_of_another_kind_in_redis_is_a_refused_queue(transactional_db, caplog) -> None:

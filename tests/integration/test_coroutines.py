@@ -11,9 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from celery.app.task import Context
 from django.contrib.auth.models import User
 
 from jobs.app import coroutines
+from jobs.app.coroutines import _known_to_celery
 from jobs.app.event_loop import EventLoop, loop_here
 from jobs.engine.link import Link
 from jobs.engine.newjob import job_key
@@ -22,6 +24,7 @@ from jobs.testing import run_jobs
 from tests.support import async_tasks as tasks
 from tests.support.async_tasks import KEPT, SEEN
 from tests.support.engine import row, run, run_result
+from tests.support.odd_tasks import echo
 from tests.support.tasks import takes_turns
 from tests.support.wait import wait_until
 
@@ -242,3 +245,13 @@ def test_jobs_that_run_inside_an_asynchronous_test_leave_its_loop_alone(db) -> N
 
     async_to_sync(test)()
     assert SEEN == ["ann tidied up"]
+
+
+def test_a_coroutine_that_is_closed_late_takes_away_its_own_request_and_no_other_ones() -> None:
+    left, next_one = Context(id="left"), Context(id="next")
+    abandoned = _known_to_celery(echo, left)
+    abandoned.__enter__()
+    with _known_to_celery(echo, next_one):
+        abandoned.__exit__(None, None, None)
+        assert echo.request.id == "next"
+    assert echo.request_stack.top is None
