@@ -67,7 +67,7 @@ class JobsSettings:
     """Seconds after which a lease that no worker has won is taken back."""
     carrier_seconds: float = 0.05
     """Expected work of one broker message, seconds; short jobs share a message up to it, with 0 none does."""
-    carrier_max: int = 400
+    carrier_max: int = 1000
     """Most jobs of one lease."""
     carrier_budget: float = 1.0
     """Seconds after which a worker process gives back the jobs of its message that have not started."""
