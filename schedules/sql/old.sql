@@ -1,0 +1,8 @@
+-- old: delete a batch of occurrences that were decided long ago, none that waits; returns how many.
+WITH gone AS (
+    DELETE FROM schedules_occurrence
+     WHERE id IN (SELECT id FROM schedules_occurrence
+                   WHERE decided_at < clock_timestamp() - make_interval(days => %(days)s) AND state <> 'waiting'
+                   ORDER BY decided_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+    RETURNING id)
+SELECT count(*) FROM gone
