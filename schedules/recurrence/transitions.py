@@ -19,7 +19,5 @@ def transition_at(zone: ZoneInfo, moment: datetime, *, cron: Cron | None = None)
         return "overlap"
     skipped = walls.shown(zone, moment.astimezone(UTC) - datetime.resolution) + datetime.resolution
     end = local.replace(tzinfo=None)
-    if skipped >= end:
-        return None
     wall = skipped if cron is None else cron.wall_from(skipped)
     return "gap" if wall is not None and wall < end else None

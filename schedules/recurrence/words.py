@@ -31,7 +31,7 @@ def _pattern(field: Field, numbers: Sequence[int]) -> str:
     if len(numbers) == field.size:
         return "*"
     step = _step(numbers)
-    if step > 1 and step * len(numbers) == field.size and numbers[0] == field.least and field is not DAY_OF_WEEK:
+    if step > 1 and step * len(numbers) == field.size and numbers[0] == field.least:
         return f"*/{step}"
     if step > 1 and len(numbers) > FEW:
         return f"{numbers[0]}-{numbers[-1]}/{step}"
