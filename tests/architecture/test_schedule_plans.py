@@ -26,15 +26,19 @@ def full(django_db_setup: None, django_db_blocker: Any) -> Any:
             SELECT 'plan ' || n, 't', '[]', '{}', '{}', n % 10 > 0, false, 0, now(), ''
               FROM generate_series(1, 20000) AS n;
             UPDATE schedules_schedule SET next_run_at = '2026-01-01T00:00Z'::timestamptz
-                                                        + (periodic_task_id - 20) * interval '1 s';
+                                                        + (periodic_task_id - 20) * interval '1 s'
+              FROM django_celery_beat_periodictask AS p WHERE p.id = periodic_task_id AND p.name LIKE 'plan %';
             INSERT INTO schedules_occurrence (schedule_id, due_at, kind, state, job_id)
             SELECT s.periodic_task_id, now() - n * interval '1 day', 'schedule', 'fired', gen_random_uuid()
-              FROM schedules_schedule AS s, generate_series(1, 5) AS n;
+              FROM schedules_schedule AS s JOIN django_celery_beat_periodictask AS p ON p.id = s.periodic_task_id,
+                   generate_series(1, 5) AS n
+             WHERE p.name LIKE 'plan %';
             ANALYZE schedules_schedule, schedules_occurrence, django_celery_beat_periodictask;
             """
         )
         yield cursor
-        cursor.execute("DELETE FROM django_celery_beat_periodictask; ANALYZE schedules_schedule, schedules_occurrence")
+        cursor.execute("DELETE FROM django_celery_beat_periodictask WHERE name LIKE 'plan %'")
+        cursor.execute("ANALYZE schedules_schedule, schedules_occurrence")
 
 
 def plan(cursor: Any, name: str, **params: Any) -> str:

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = (("jobs", "0010_given_key"),)
+    dependencies = (("jobs", "0011_payload_compression"),)
     operations = (
         migrations.CreateModel(
             name="DomainHour",
