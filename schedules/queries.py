@@ -40,11 +40,10 @@ def schedules() -> QuerySet[PeriodicTask]:
 
 
 def find(key: int | str) -> PeriodicTask:
-    """By its id, or by its name. Raises ScheduleNotFound."""
-    text = str(key)
-    # A name may be a number, too.
-    which = Q(pk=int(text)) if text.isdecimal() and text.isascii() and len(text) < 10 else Q(name=text)
-    found = None if "\x00" in text else schedules().filter(which).first()
+    """By its id, which digits are, or by its name. Raises ScheduleNotFound."""
+    is_id = isinstance(key, int) or (key.isascii() and key.isdecimal() and len(key) < 20)
+    which = Q(pk=int(key)) if is_id else Q(name=key)
+    found = None if "\x00" in str(key) else schedules().filter(which).first()
     if found is None:
         raise ScheduleNotFound(key)
     return found

@@ -217,6 +217,7 @@ def test_it_is_deleted_with_its_history_and_not_its_jobs(api: Client) -> None:
 
 @pytest.mark.parametrize("id_", [9_999_999, 2**31, 2**63, 10**30])
 def test_what_is_not_there_is_not_found(api: Client, id_: int) -> None:
+    make_schedule(str(id_))  # its name is no id
     path = f"{URL}/{id_}"
     past = {"start": "2020-01-01T00:00Z", "end": "2020-01-02T00:00Z"}
     for answer in (
