@@ -95,9 +95,12 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
         super().__init__(*args, **kwargs)
         self.times: Recurrence | None = None
         """What it says of the times, if that is new."""
-        self.fields["queue"].widget.suggestions = _Queues()
-        self.fields["task"].choices = _choices(self.instance.task)
-        self.initial: dict[str, Any] = {**_initial(self.instance), **self.initial}
+        if "queue" in self.fields:  # not in the form of those who only look
+            self.fields["queue"].widget.suggestions = _Queues()
+            self.fields["task"].choices = _choices(self.instance.task)
+        known = _initial(self.instance)
+        # Of one that is new, what the address asks for goes before; the companion's priority before beat's own.
+        self.initial: dict[str, Any] = {**self.initial, **known} if self.instance.pk else {**known, **self.initial}
 
     def is_valid(self) -> bool:
         """What is only looked at is not saved: the admin shows it again."""
@@ -121,10 +124,7 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
             self._retime(data)
         if data.get("expires") and data.get("start_time") and data["expires"] <= data["start_time"]:
             self.add_error("expires", "It would end before it starts.")
-        try:
-            Schedule(tags=data.get("tags")).clean()
-        except ValidationError as error:
-            self.add_error(None, error)
+        self._check_policy(data)
         return data
 
     def validate_unique(self) -> None:
@@ -172,6 +172,18 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
             self._look_ahead()
         if not self.errors:
             self._check_call()
+
+    def _check_policy(self, data: Mapping[str, Any]) -> None:
+        known = {name: data[name] for name in POLICY if name in data}
+        others = [column.name for column in Schedule._meta.fields if column.name not in known]
+        try:
+            Schedule(**known).full_clean(exclude=others, validate_constraints=False)
+        except ValidationError as error:
+            self.add_error(None, error)
+
+    def _get_validation_exclusions(self) -> set[str]:
+        # The priority is the companion's: beat's column of that name has other bounds.
+        return super()._get_validation_exclusions() | {"priority"}
 
     def _look_ahead(self) -> None:
         """Refuse an edit after which nothing would ever be due."""

@@ -28,7 +28,7 @@ class Run(NamedTuple):
     id: int
     due_at: datetime
     last_due_at: datetime | None
-    count: int
+    times: int
     kind: str
     state: str
     reason: str
@@ -54,7 +54,7 @@ class Run(NamedTuple):
     @property
     def told(self) -> str:
         """In one line of plain text."""
-        count = f" ({self.count:,} times)" if self.count > 1 else ""
+        count = f" ({self.times:,} times)" if self.times > 1 else ""
         asked = f", {self.kind} by {self.actor}" if self.kind != Kind.SCHEDULE else ""
         why = shown.first_line(self.reason or (self.error if self.job_state in FAILED else ""))
         return f"{self.due_at:%Y-%m-%d %H:%M:%S} UTC{count}: {_words(self.outcome)}{asked}{f': {why}' if why else ''}"
@@ -120,7 +120,7 @@ def row(run: Run, *, linked: bool) -> dict[str, object]:
     return {
         "due": shown.moment(run.due_at),
         "until": shown.moment(run.last_due_at) if run.last_due_at else "",
-        "count": run.count,
+        "count": run.times,
         "decided": shown.ago(run.decided_at),
         "late": f"{run.late:.1f} s" if run.late < 60 else shown.rough(run.late),
         "kind": run.kind,

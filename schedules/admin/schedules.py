@@ -38,8 +38,6 @@ LATEST = 20
 """Runs that a schedule's page lists."""
 PAGES[RESOURCE] = PAGE
 
-admin.site.unregister(PeriodicTask)  # importing beat's admin registered its own
-
 
 class ScheduleList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:

@@ -9,12 +9,8 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from jobs.admin.read_only import ReadOnlyAdmin
 
-TIMES = (ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
 
-admin.site.unregister(TIMES)  # importing beat's admin registered its own
-
-
-@admin.register(*TIMES)
+@admin.register(ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule)
 class TimesAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "used")
     list_per_page = 50

@@ -16,6 +16,7 @@
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (mine !== latest) return;
       body.replaceChildren(...page.body.childNodes);
+      body.classList.add("is-live");
       shown.classList.remove("is-old");
     } catch {
       // The server can't be reached: what is shown is marked as old, and the button still works.
