@@ -82,7 +82,7 @@ class BackfillAdmin(ButtonsAdmin):
                 "title": "Backfill",
                 "opts": self.opts,
                 "task": task,
-                "zone": zone,
+                "zone_name": str(zone),
                 "form": form,
                 **_context(found, form, zone),
             }

@@ -29,8 +29,6 @@ class Button:
     does: Callable[..., str]
     """(request, id) to what it did, in a sentence; "" if it stood so already. Raises JobsError."""
     fits: Callable[[PeriodicTask], bool]
-    asks: tuple[str, ...] = ("reason",)
-    """Fields of its form."""
 
 
 def _run(request: HttpRequest, id_: int) -> str:
@@ -70,7 +68,6 @@ BUTTONS = {
         permission="schedules.pause_schedule",
         does=_pause,
         fits=lambda task: not task.companion.is_paused,
-        asks=("reason", "until"),
     ),
     "resume": Button(
         label="Resume",
@@ -127,7 +124,6 @@ class ButtonsAdmin(ActionsAdmin):
             {
                 "verb": verb,
                 "label": button.label,
-                "asks": button.asks,
                 "url": reverse("admin:django_celery_beat_periodictask_verb", args=[task.pk, verb]),
             }
             for verb, button in BUTTONS.items()

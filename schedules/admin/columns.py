@@ -31,7 +31,8 @@ class ScheduleColumns:
 
     @admin.display(description="name", ordering="name")
     def label(self, task: PeriodicTask) -> str:
-        return shown.first_line(task.name, 80)
+        """The name, and the task below it."""
+        return format_html('{}<div class="quiet">{}</div>', shown.first_line(task.name, 80), task.task)
 
     @admin.display(description="state")
     def marks(self, task: PeriodicTask) -> str:
@@ -50,7 +51,9 @@ class ScheduleColumns:
 
     @admin.display(description="last 20 runs")
     def strip(self, task: PeriodicTask) -> str:
-        return runs.strip(recent(task))
+        """The strip, and the latest run with its job below it."""
+        last = runs.last(recent(task), linked=getattr(task, "links_jobs", False))
+        return format_html("{}<div>{}</div>", runs.strip(recent(task)), last)
 
     @admin.display(description="next run", ordering="companion__next_run_at")
     def next_run(self, task: PeriodicTask) -> str:
@@ -60,6 +63,11 @@ class ScheduleColumns:
         if at is None:
             return format_html('<span class="quiet">{}</span>', "being computed")
         return format_html('{}<div class="quiet">{}</div>', shown.ago(at), stamp(at, zone_in(task)))
+
+    @admin.display(description="queue", ordering="queue")
+    def place(self, task: PeriodicTask) -> str:
+        """The queue, and the owner below it."""
+        return format_html('{}<div class="quiet">{}</div>', task.queue or "–", owner_of(task.companion))
 
     @admin.display(description="owner")
     def owner(self, task: PeriodicTask) -> str:

@@ -36,6 +36,11 @@ class SpanField(forms.FloatField):
         return span(int(value)) if isinstance(value, int | float) and value == int(value) else value
 
 
+class TagsField(forms.JSONField):
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class Suggested(forms.TextInput):
     """A line of text with suggestions, which need no script."""
 

@@ -26,7 +26,7 @@ from ..recurrence import Cron, Every, Once, Recurrence, Solar
 from ..standing import Standing
 from ..texts import read, text_of
 from ..times import FIELDS, SECONDS, recurrence, times_of
-from .fields import Suggested, ZoneField
+from .fields import Moment, Suggested, ZoneField
 from .policy_fields import PolicyFields
 from .preview import Preview, preview_of, zone_of
 
@@ -49,6 +49,8 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
     zone = ZoneField(
         label="Time zone", help_text="Of what “When” says of the clock. @every counts seconds and has none."
     )
+    start_time = Moment(label="Start", required=False)
+    expires = Moment(label="End", required=False)
     task = forms.ChoiceField(help_text="What it takes stands behind its name.")
     args = forms.CharField(
         required=False, initial="[]", widget=forms.Textarea(attrs={"rows": 2, "cols": 80}), help_text='As [1, "two"].'
@@ -75,13 +77,11 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
             "kwargs",
             "queue",
         )
-        labels = {"start_time": "Start", "expires": "End", "one_off": "Only once", "queue": "Queue"}
+        labels = {"one_off": "Only once", "queue": "Queue"}
         help_texts = {
-            "name": "Must be its own.",
+            "name": "",
             "description": "",
             "enabled": "",
-            "start_time": "Nothing is due before. An interval is counted from it.",
-            "expires": "Nothing is due after it.",
             "one_off": "It is disabled after its first run.",
             "queue": "Of its jobs. Empty: the task's own.",
         }
@@ -98,6 +98,9 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
         if "queue" in self.fields:  # not in the form of those who only look
             self.fields["queue"].widget.suggestions = _Queues()
             self.fields["task"].choices = _choices(self.instance.task)
+            zone = timezone.get_current_timezone_name()
+            self.fields["start_time"].help_text = f"In {zone}. Intervals are counted from it. Empty: now."
+            self.fields["expires"].help_text = f"In {zone}. Empty: never."
         known = _initial(self.instance)
         # Of one that is new, what the address asks for goes before; the companion's priority before beat's own.
         self.initial: dict[str, Any] = {**self.initial, **known} if self.instance.pk else {**known, **self.initial}

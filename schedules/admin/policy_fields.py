@@ -8,32 +8,34 @@ from django.db import models
 from ..code import POLICY
 from ..models import Schedule
 from ..states import Misfire, Overlap
-from .fields import SpanField
+from .fields import SpanField, TagsField
 
 LABELS = {
     "overlap": "If an earlier run is not over",
-    "misfire": "Of runs that were missed",
-    "misfire_cap": "At most",
-    "spread": "Spread over",
-    "window": "Late means later than",
-    "jitter": "Start each run up to",
-    "max_runs": "Stop after",
-    "pause_after_failures": "Pause after",
+    "misfire": "If runs were missed",
+    "misfire_cap": "Missed runs at most",
+    "spread": "Spread missed runs over",
+    "window": "A run is missed after",
+    "jitter": "Random delay up to",
+    "max_runs": "Runs at most",
+    "pause_after_failures": "Pause after failures",
     "timeout": "Time limit",
     "max_retries": "Retries",
     "expires_after": "Expires after",
 }
 HELP = {
-    "misfire": "A run is missed when nothing could make it in time: no beat ran, or the schedule was paused.",
-    "misfire_cap": "missed runs, the latest ones. For “run all of them” only.",
-    "spread": "The starts of the missed runs. For “run all of them” only.",
-    "window": "after its time a run counts as missed, as 60s or 5m.",
-    "jitter": "later than its time, by chance: many schedules of one time then do not start at once.",
-    "max_runs": "runs in all; empty: no limit.",
-    "pause_after_failures": "failed runs in a row; empty: never.",
+    "misfire": "They are missed when nothing makes them in time: no beat ran, or the schedule was paused.",
+    "misfire_cap": "Of “run all of them”: the latest ones.",
+    "spread": "Of “run all of them”: their starts, as 10m.",
+    "window": "Until then a late run counts as on time. As 60s or 5m.",
+    "jitter": "Schedules of one time then do not start at once.",
+    "max_runs": "Then it is over. Empty: no limit.",
+    "pause_after_failures": "So many failed runs in a row. Empty: never.",
     "timeout": "A job that runs longer is stopped, as 90s or 1h30m. Empty: the task's own.",
     "max_retries": "Of each job. Empty: the task's own.",
     "expires_after": "A job that has not started by then never will. Empty: the task's own.",
+    "priority": "−100 to 100, of its jobs. Empty: the task's own.",
+    "unique_key": "At most one job of the task holds it at a time. Empty: the task's own.",
     "tags": 'Of each job, as {"team": "mail"}.',
 }
 WORDS: dict[str, list[tuple[str, str]]] = {
@@ -57,12 +59,12 @@ def _field(column: models.Field, **options: Any) -> forms.Field:
     if column.name in HELP:
         named["help_text"] = HELP[column.name]
     if column.name in WORDS:
-        return forms.ChoiceField(**{**named, "choices": WORDS[column.name]})
+        return forms.ChoiceField(**{**named, "choices": WORDS[column.name], "initial": column.default})
     if column.name in SPANS:
         named.pop("widget", None)
         return column.formfield(**named, form_class=SpanField)
     if column.name == "tags":
-        named["widget"] = forms.Textarea(attrs={"rows": 2, "cols": 60})
+        named |= {"form_class": TagsField, "widget": forms.Textarea(attrs={"rows": 2, "cols": 60})}
     if column.name == "unique_key":
         return column.formfield(
             **named, form_class=forms.CharField, max_length=500, widget=forms.TextInput, empty_value=None

@@ -40,6 +40,10 @@ class Preview:
     warning: str = ""
     is_valid: bool = True
 
+    @property
+    def is_utc(self) -> bool:
+        return self.zone == "UTC"
+
 
 def preview_of(task: PeriodicTask) -> Preview:
     """Of a periodic task, saved or not; one that can't be says why."""

@@ -84,7 +84,7 @@ def last(runs: Sequence[Run], *, linked: bool) -> str:
     """The latest run that has a job: its state, when, and a link to it."""
     run = next((one for one in runs if one.job_id is not None), None)
     if run is None:
-        return "–"
+        return ""
     return format_html("{} {}", job_link(run, badge(run), linked=linked), shown.ago(run.due_at))
 
 
@@ -129,7 +129,7 @@ def row(run: Run, *, linked: bool) -> dict[str, object]:
         "decision": _words(run.state),
         "reason": shown.first_line(run.reason, 300),
         "error": shown.first_line(run.error, 200) if run.job_state in FAILED else "",
-        "job": job_link(run, str(run.job_id), linked=linked) if run.job_id else "–",
+        "job": job_link(run, f"…{str(run.job_id)[-12:]}", linked=linked) if run.job_id else "–",
         "took": shown.duration(run.started_at, run.finished_at),
     }
 

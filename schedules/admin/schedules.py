@@ -15,6 +15,7 @@ from django.utils import timezone
 from django_celery_beat.models import PeriodicTask
 
 from jobs.admin.audit import PAGES
+from jobs.admin.big_tables import BigTableList
 from jobs.admin.notices import Notice
 from jobs.admin.operator import operator
 from jobs.engine.control import audit
@@ -39,7 +40,7 @@ LATEST = 20
 PAGES[RESOURCE] = PAGE
 
 
-class ScheduleList(ChangeList):
+class ScheduleList(BigTableList):
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         self.result_list: list[PeriodicTask] = list(self.result_list)
@@ -52,12 +53,12 @@ class ScheduleList(ChangeList):
 @admin.register(PeriodicTask)
 class ScheduleAdmin(ScheduleColumns, HistoryAdmin):
     form = ScheduleForm
-    list_display = ("label", "marks", "when", "task", "strip", "last_run", "next_run", "queue", "owner")
+    list_display = ("label", "marks", "when", "strip", "next_run", "place")
     list_filter = (EnabledFilter, PausedFilter, HealthFilter, TaskFilter, QueueFilter, OwnerFilter)
     search_fields = ("name", "task")
     search_help_text = "A part of a name, or of a task."
     ordering = ("name",)
-    sortable_by = ("label", "task", "next_run", "queue")
+    sortable_by = ("label", "next_run", "place")
     list_per_page = 50
     list_max_show_all = 0
     empty_value_display = "–"
@@ -68,15 +69,21 @@ class ScheduleAdmin(ScheduleColumns, HistoryAdmin):
     change_list_template = "admin/schedules/change_list.html"
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled")}),
-        ("When", {"fields": ("when", "zone", "start_time", "expires", "one_off", "max_runs")}),
+        ("When", {"fields": (("when", "zone"), ("start_time", "expires"), ("max_runs", "one_off"))}),
         ("What", {"fields": ("task", "args", "kwargs")}),
         (
             "When runs meet, or are missed",
-            {"fields": ("overlap", "misfire", "misfire_cap", "spread", "window", "jitter", "pause_after_failures")},
+            {
+                "fields": (
+                    ("overlap", "pause_after_failures"),
+                    ("misfire", "misfire_cap", "spread"),
+                    ("window", "jitter"),
+                )
+            },
         ),
         (
             "Its jobs",
-            {"fields": ("queue", "priority", "timeout", "max_retries", "expires_after", "unique_key", "tags")},
+            {"fields": (("queue", "priority"), ("timeout", "max_retries", "expires_after"), "unique_key", "tags")},
         ),
     )
     read_fieldsets = (
@@ -160,15 +167,13 @@ class ScheduleAdmin(ScheduleColumns, HistoryAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: PeriodicTask | None = None, **kwargs: Any
     ) -> HttpResponse:
+        context["title"] = "Schedule" if obj is not None and obj.pk else "New schedule"
+        context["subtitle"] = obj.name if obj is not None else None
         context["may_edit"] = self._may_edit(request, obj)
         context["preview"] = context["adminform"].form.preview if context["may_edit"] else preview_of(obj)
         if obj is not None and obj.pk:
             context |= self._page(request, obj)
         return super().render_change_form(request, context, *args, obj=obj, **kwargs)
-
-    @admin.display(description="last run")
-    def last_run(self, task: PeriodicTask) -> str:
-        return runs.last(recent(task), linked=getattr(task, "links_jobs", False))
 
     def _may_edit(self, request: HttpRequest, obj: PeriodicTask | None) -> bool:
         return self.has_change_permission(request, obj) if obj is not None else self.has_add_permission(request)
@@ -181,7 +186,8 @@ class ScheduleAdmin(ScheduleColumns, HistoryAdmin):
             "runs": [runs.row(run, linked=may_see_jobs(request)) for run in found[:LATEST]],
             "owner": owner_of(task.companion),
             "is_fixed": is_fixed(task.companion),
-            "buttons": self.forms_of(request, task),
+            "buttons": (buttons := self.forms_of(request, task)),
+            "asks_until": any(button["verb"] == "pause" for button in buttons),
             "may_backfill": self.has_backfill_permission(request),
             "may_see_audit": request.user.has_perm("jobs.view_auditentry"),
             "site_zone": timezone.get_default_timezone_name(),

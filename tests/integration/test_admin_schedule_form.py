@@ -16,6 +16,7 @@ from django_celery_beat.models import (
 )
 
 from jobs.models import AuditEntry, Job
+from schedules.code import POLICY
 from tests.support.admin import text
 from tests.support.schedule_admin import ADD, problems, send, url_of
 from tests.support.schedules import companion, make_due, make_schedule, tick
@@ -169,11 +170,11 @@ def test_beats_own_priority_and_expiry_become_policies(superuser: Client) -> Non
         ({"unique_key": "x" * 501}, "unique_key", "at most 500"),
         ({"queue": "x" * 201}, "queue", "at most 200"),
         (
-            {"start_time_0": "2099-01-02", "start_time_1": "00:00", "expires_0": "2099-01-01", "expires_1": "00:00"},
+            {"start_time": "2099-01-02T00:00", "expires": "2099-01-01T00:00"},
             "expires",
             "end before it starts",
         ),
-        ({"expires_0": "2020-01-01", "expires_1": "00:00"}, "expires", "Nothing would be due"),
+        ({"expires": "2020-01-01T00:00"}, "expires", "Nothing would be due"),
     ],
 )
 def test_bad_input_gets_a_sentence_at_its_field(
@@ -204,6 +205,16 @@ def test_the_tasks_to_choose_from_are_the_tracked_ones_with_their_signatures(sup
     assert "tests.support.async_tasks.untracked" not in choices
 
 
+def test_a_new_form_begins_with_the_policies_that_a_schedule_has_by_itself(superuser: Client) -> None:
+    form = superuser.get(ADD).context["adminform"].form
+    begins = {name: form[name].value() for name in POLICY}
+    made = companion(make_schedule())
+    for name in POLICY:
+        if getattr(made, name) not in (None, ""):
+            assert form.fields[name].clean(begins[name]) == getattr(made, name), name
+    assert (form["zone"].value(), form["tags"].value()) == ("UTC", "")
+
+
 def test_a_preview_shows_the_next_ten_runs_and_saves_nothing(superuser: Client) -> None:
     answer = send(superuser, when="30 2 * * *", _preview="Preview")
     assert answer.status_code == 200
@@ -221,12 +232,12 @@ def test_a_preview_shows_the_next_ten_runs_and_saves_nothing(superuser: Client) 
 
 
 def test_a_preview_says_where_the_clock_changes(superuser: Client) -> None:
-    gap = {"start_time_0": "2027-03-27", "start_time_1": "00:00"}
+    gap = {"start_time": "2027-03-27T00:00"}
     dues = send(superuser, when="30 2 * * *", **gap, _preview="1").context["preview"].dues
     assert [(due.local, due.met.partition(":")[0]) for due in dues if due.met] == [
         ("Sun 2027-03-28 03:00:00 CEST", "the clock skips ahead")
     ]
-    overlap = {"start_time_0": "2027-10-30", "start_time_1": "00:00"}
+    overlap = {"start_time": "2027-10-30T00:00"}
     dues = send(superuser, when="30 2 * * *", **overlap, _preview="1").context["preview"].dues
     assert [(due.local, due.utc) for due in dues if due.met] == [
         ("Sun 2027-10-31 02:30:00 CEST", "Sun 2027-10-31 00:30:00 UTC")
@@ -234,7 +245,7 @@ def test_a_preview_says_where_the_clock_changes(superuser: Client) -> None:
 
 
 def test_a_preview_warns_of_the_next_change_of_the_clock(superuser: Client) -> None:
-    found = send(superuser, when="30 2 1-31 3 *", _preview="1", start_time_0="2027-03-01", start_time_1="00:00")
+    found = send(superuser, when="30 2 1-31 3 *", _preview="1", start_time="2027-03-01T00:00")
     assert found.context["preview"].warning.startswith("Sun 2027-03-28 03:00:00 CEST: the clock skips ahead")
     assert send(superuser, when="30 12 * * *", _preview="1").context["preview"].warning == ""
 

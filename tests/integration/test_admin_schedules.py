@@ -15,7 +15,7 @@ from schedules.states import Decided, Kind
 from tests.support.admin import VIEWER, select, signed_in, text
 from tests.support.rows import make_job
 from tests.support.schedule_admin import ADD, LIST, press, send, url_of
-from tests.support.schedules import clock, companion, make_due, make_schedule, tick
+from tests.support.schedules import clock, companion, make_schedule, tick
 
 pytestmark = pytest.mark.django_db
 
@@ -410,14 +410,6 @@ def test_pages_hold_no_script_and_no_style_of_their_own(superuser: Client, task:
         assert "javascript:" not in page
         scripts = [tag.partition(">") for tag in page.split("<script")[1:]]
         assert all("src=" in tag or 'type="application/json"' in tag for tag, _, _ in scripts), url
-
-
-def test_an_edit_does_not_lose_what_the_beat_counts(superuser: Client, task: PeriodicTask) -> None:
-    make_due(task)
-    tick()
-    send(superuser, url_of(task), name="hourly", when="0 * * * *", zone="UTC", description="seen")
-    edited = PeriodicTask.objects.get(pk=task.pk)
-    assert (edited.description, edited.total_run_count) == ("seen", 1)
 
 
 def _typed(at: datetime) -> str:

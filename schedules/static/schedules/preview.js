@@ -1,5 +1,5 @@
 // Shows what the form of a schedule would do while it is filled in. Without it, the button “Preview” does.
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   "use strict";
   const body = document.getElementById("preview-body");
   const form = body && body.closest("form");
@@ -28,4 +28,4 @@
     clearTimeout(timer);
     timer = setTimeout(show, 400);
   });
-})();
+});
