@@ -85,6 +85,7 @@ def test_the_list_takes_as_many_queries_for_one_schedule_as_for_many(
 
 
 def test_ten_thousand_schedules_are_listed_by_the_page(viewer: Client, django_assert_num_queries: Any) -> None:
+    PeriodicTask.objects.all().delete()
     every = make_schedule("first").interval_id
     with connection.cursor() as cursor:
         cursor.execute(
@@ -101,12 +102,13 @@ def test_ten_thousand_schedules_are_listed_by_the_page(viewer: Client, django_as
         cursor.execute("ANALYZE schedules_occurrence; ANALYZE django_celery_beat_periodictask")
     with django_assert_num_queries(10):
         listed = viewer.get(LIST).context["cl"]
-    assert (len(listed.result_list), listed.result_count) == (50, 10_002)
+    assert (len(listed.result_list), listed.result_count) == (50, 10_001)
     with django_assert_num_queries(10):
-        assert viewer.get(LIST, {"health": "never"}).context["cl"].result_count == 10_002
+        assert viewer.get(LIST, {"health": "never"}).context["cl"].result_count == 10_001
 
 
 def test_filters_find_schedules(viewer: Client, task: PeriodicTask) -> None:
+    PeriodicTask.objects.exclude(pk=task.pk).delete()
     off = make_schedule("off", cron="1 * * * *", enabled=False, queue="mail")
     late = make_schedule("late", cron="2 * * * *")
     tick()
@@ -115,7 +117,6 @@ def test_filters_find_schedules(viewer: Client, task: PeriodicTask) -> None:
     paused = make_schedule("paused", cron="4 * * * *", policy={"paused_at": clock(), "paused_by": "bob"})
     past(task, "completed", "failed")
     past(paused, "failed", "completed")
-    PeriodicTask.objects.filter(name="check_feeds").delete()
     assert rows(viewer, enabled="no") == ["off"]
     assert rows(viewer, paused="yes") == ["paused"]
     assert rows(viewer, health="late") == ["late"]
