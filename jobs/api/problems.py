@@ -66,7 +66,7 @@ def refuse_unknown(request: HttpRequest, known: Iterable[str]) -> None:
     names = list(known)
     if unknown := [name for name in request.GET if name not in names]:
         errors = [(f"/{name[:80]}", unknown_field(name, names)) for name in unknown]
-        raise Refused(422, "invalid_query", errors[0][1], errors=errors)
+        raise Refused(422, "invalid_filter", errors[0][1], errors=errors)
 
 
 def only_problems(api: NinjaAPI, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -138,16 +138,15 @@ def _bad_arguments(request: HttpRequest, error: BadArguments) -> HttpResponse:
 def _invalid_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [_bad_field(found) for found in error.errors]
     pointer, detail = errors[0]
+    if error.errors[0]["loc"][0] == "query":
+        return respond(422, "invalid_filter", f"{pointer}: {detail}", errors=errors)
     more = f" ({len(errors) - 1} more in `errors`)" if len(errors) > 1 else ""
     return respond(422, "invalid_body", f"{pointer or 'The request body'}: {detail}{more}", errors=errors)
 
 
 def _bad_field(found: dict[str, Any]) -> tuple[str, str]:
-    """Pointer and detail of one pydantic error.
-
-    Its location begins with "body" and the parameter's name, or with "query": a parameter is pointed at like a field.
-    """
-    path = [str(part) for part in found["loc"][2 if found["loc"][0] == "body" else 1 :]]
+    """Pointer and detail of one pydantic error; its location begins with "query", or "body" and a parameter's name."""
+    path = [str(part) for part in found["loc"][1 if found["loc"][0] == "query" else 2 :]]
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     if found["type"] == "extra_forbidden" and len(path) == 1:
         return pointer, NOT_YET.get(path[0]) or unknown_field(path[0], found["known"])

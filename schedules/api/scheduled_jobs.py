@@ -195,4 +195,4 @@ def _shown(schedule: dict[str, Any]) -> dict[str, Any]:
     free = {
         name: value for name, value in schedule["kwargs"].items() if name not in (*Shown.model_fields, "ok", "job_id")
     }
-    return {**free, **known, "cron_expression": SHORT.get(when, when)}
+    return {**known, **free, "cron_expression": SHORT.get(when, when)}

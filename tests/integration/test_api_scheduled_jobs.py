@@ -89,8 +89,8 @@ def test_all_are_listed_as_an_array(api: Client) -> None:
     ids = [create(api, name=name)["id"] for name in ("a", "b", "c")]
     assert [one["id"] for one in api.get(URL).json()] == ids
     assert [one["id"] for one in api.get(f"{URL}?limit=1&offset=1").json()] == ids[1:2]
-    assert pointers(problem(api.get(f"{URL}?limit=0"), 422, "invalid_body")) == ["/limit"]
-    problem(api.get(f"{URL}?page=2"), 422, "invalid_query")
+    assert pointers(problem(api.get(f"{URL}?limit=0"), 422, "invalid_filter")) == ["/limit"]
+    problem(api.get(f"{URL}?page=2"), 422, "invalid_filter")
 
 
 def test_put_changes_what_is_given(api: Client) -> None:

@@ -263,10 +263,10 @@ class TestList:
         [("limit=0", "/limit"), ("limit=1001", "/limit"), ("cursor=x", "/cursor"), ("enabled=2", "/enabled")],
     )
     def test_a_filter_that_is_none_is_refused(self, api: Client, query: str, pointer: str) -> None:
-        assert pointers(problem(api.get(f"{URL}?{query}"), 422, "invalid_body")) == [pointer]
+        assert pointers(problem(api.get(f"{URL}?{query}"), 422, "invalid_filter")) == [pointer]
 
     def test_an_unknown_filter_is_refused(self, api: Client) -> None:
-        found = problem(api.get(f"{URL}?limt=3"), 422, "invalid_query")
+        found = problem(api.get(f"{URL}?limt=3"), 422, "invalid_filter")
         assert "Did you mean 'limit'?" in found["detail"]
         assert pointers(found) == ["/limt"]
 
@@ -416,7 +416,7 @@ class TestPreview:
         answer = api.get(f"{URL}/{made['id']}/preview?count=3").json()
         assert (answer["timezone"], len(answer["runs"])) == ("Asia/Tokyo", 3)
         assert answer["runs"][0]["at"] == made["next_run_at"]
-        problem(api.get(f"{URL}/{made['id']}/preview?count=0"), 422, "invalid_body")
+        problem(api.get(f"{URL}/{made['id']}/preview?count=0"), 422, "invalid_filter")
 
     @pytest.mark.parametrize(
         ("asked", "pointer"),
@@ -452,7 +452,7 @@ class TestOccurrences:
         assert [one["job_status"] for one in found] == [None, "completed", None, None, None]
         fired = api.get(f"{path}?state=fired").json()["occurrences"]
         assert [one["state"] for one in fired] == ["fired", "fired"]
-        assert pointers(problem(api.get(f"{path}?state=gone"), 422, "invalid_body")) == ["/state"]
+        assert pointers(problem(api.get(f"{path}?state=gone"), 422, "invalid_filter")) == ["/state"]
 
 
 @pytest.mark.django_db(transaction=True)
