@@ -37,7 +37,8 @@ def agrees(window: Window, shapes: dict[str, Callable[[datetime], bool]]) -> Non
         expected = due(walked, matches)
         recurrence = parse(text, zone=window.zone, now=window.start)
         found = occurrences(recurrence, after=window.start, until=window.stop, limit=len(expected) + 1)
-        assert found == expected, f"{text!r} in {window}"
+        is_same = found == expected  # a comparison in the assertion would be explained line by line, for minutes
+        assert is_same, f"{text!r} in {window}"
         # From anywhere, not only from one due time to the next: within gaps, in the hour that comes again.
         for moment, _ in walked[::37]:
             asked = moment + timedelta(seconds=29.5)
