@@ -66,7 +66,7 @@ def run_now(ids: Sequence[int], *, actor: str, reason: str = "", ip: str | None 
         for of in _held(ids):
             decision = Decision(state=Decided.FIRED, due_at=clock())
             ran += _run(of, [decision], kind=Kind.MANUAL, actor=actor)
-            detail = {"job": ran[-1].job_id, "refused": ran[-1].refused}
+            detail = {"job": str(ran[-1].job_id or ""), "refused": ran[-1].refused}
             _audit("run", of, actor=actor, reason=reason, ip=ip, detail=detail)
         return ran
 

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django_celery_beat.models import PeriodicTask
@@ -13,6 +14,7 @@ from schedules import firing
 from schedules.models import Beat, Occurrence
 from schedules.scheduler import PRUNED, prune
 from tests.support.engine import run
+from tests.support.fleet import database_url
 from tests.support.schedules import beat, clock, companion, history, make_due, make_schedule, states, tick
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -174,6 +176,22 @@ class TestIsolation:
         tick()
         found = companion(task)
         assert (found.error, found.errors, found.retry_at) == ("", 0, None)
+
+
+def test_one_that_somebody_is_editing_is_passed_by_and_fired_as_edited() -> None:
+    """A beat that waited for the edit would hold up the others, and the edit waits for the beat's locks in turn."""
+    edited, other = make_schedule("edited"), make_schedule("other")
+    due = [make_due(task) for task in (edited, other)]
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '1s'")
+    with psycopg.connect(database_url()) as editor:
+        editor.execute("UPDATE django_celery_beat_periodictask SET queue = 'new' WHERE id = %s", [edited.pk])
+        beat().tick()
+        assert (states(edited), states(other)) == ([], ["fired"])
+        assert companion(edited).error == ""
+    tick()
+    assert [history(task)[0].due_at for task in (edited, other)] == due
+    assert jobs_of(edited)[0].queue == "new"
 
 
 class TestOverlap:
