@@ -7,6 +7,7 @@ from django.db.models.signals import post_migrate
 class SchedulesConfig(AppConfig):
     name = "schedules"
     default_auto_field = "django.db.models.BigAutoField"
+    jobs_verbs = "schedules.management.command.add"
 
     def ready(self) -> None:
         from .checking import connect  # models are ready only now
