@@ -205,7 +205,7 @@ TABLE: dict[Scenario, list[Twin]] = {
         Twin((Slots, "is_to_stop"), "self._holds(index, _STOP, job_id)", "not self._holds(index, _STOP, NOBODY)")
     ],
     a_job_that_was_stopped_is_not_stopped_when_it_runs_again: [
-        Twin((Slots, "write"), "self.ask_to_stop(index, NOBODY)", "pass")
+        Twin((Slots, "write"), "self._memory[at + _STOP : at + _HALT] = _ZERO", "pass")
     ],
 }
 
