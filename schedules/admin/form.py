@@ -157,8 +157,6 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
     def _post_clean(self) -> None:
         super()._post_clean()
         self.instance.one_off = self.instance.one_off or bool(self.instance.clocked)
-        # Both are policies of the companion here; a schedule has one place for each.
-        self.instance.priority = self.instance.expire_seconds = None
         if not self.errors:
             self._check()
 

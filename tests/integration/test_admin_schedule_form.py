@@ -207,7 +207,7 @@ def test_the_tasks_to_choose_from_are_the_tracked_ones_with_their_signatures(sup
     choices = dict(superuser.get(ADD).context["adminform"].form.fields["task"].choices)
     assert choices["tests.support.tasks.add"].startswith("tests.support.tasks.add (x")
     assert not {"jobs.run", "jobs.errbacks", "celery.backend_cleanup"} & set(choices)
-    assert "tests.support.async_tasks.untracked" not in choices
+    assert "tests.support.tasks.untracked" not in choices
 
 
 def test_a_new_form_begins_with_the_policies_that_a_schedule_has_by_itself(superuser: Client) -> None:
