@@ -114,7 +114,7 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        if data.get("when") and data.get("zone") and self._is_retimed():
+        if data.get("when") and data.get("zone"):
             self._retime(data)
         return data
 
@@ -140,10 +140,6 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
         data = {NAMED.get(name, name): value for name, value in self.cleaned_data.items()}
         data |= {"args": json.loads(data["args"]), "kwargs": json.loads(data["kwargs"]), "zone": str(data["zone"])}
         return {name: value for name, value in data.items() if name in NAMES}
-
-    def _is_retimed(self) -> bool:
-        """Rows that say so already are kept, with whatever else uses them."""
-        return not self.instance.scheduler or bool({"when", "zone"} & set(self.changed_data))
 
     def _retime(self, data: Mapping[str, Any]) -> None:
         try:

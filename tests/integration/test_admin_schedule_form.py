@@ -242,6 +242,8 @@ def test_a_preview_says_where_the_clock_changes(superuser: Client) -> None:
     assert [(due.local, due.met.partition(":")[0]) for due in dues if due.met] == [
         ("Sun 2027-03-28 03:00:00 CEST", "the clock skips ahead")
     ]
+    dues = send(superuser, when="0 3 * * *", **gap, _preview="1").context["preview"].dues
+    assert not [due for due in dues if due.met], "it is due then on any other day too"
     overlap = {"start_time": "2027-10-30T00:00"}
     dues = send(superuser, when="30 2 * * *", **overlap, _preview="1").context["preview"].dues
     assert [(due.local, due.utc) for due in dues if due.met] == [
