@@ -18,9 +18,9 @@ from ..states import Owner
 from ..texts import span, text_of
 from ..times import recurrence, times_of
 from . import runs
-from .form import signature_of
 from .policy_fields import LABELS, SPANS, WORDS
 from .preview import stamp, zone_of
+from .tasks import signature_of
 
 LATE = timedelta(seconds=10)
 """After which a due time that nobody has looked at is called late."""

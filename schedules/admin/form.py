@@ -1,39 +1,32 @@
 """One form for a schedule: django-celery-beat's rows and the policies beside them, in plain words."""
 
-import inspect
 import json
-import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from celery import current_app
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_beat.models import PeriodicTask
 
-from jobs.errors import JobsError, UnknownTask
 from jobs.models import Queue
-from jobs.submit import task_names
 
-from ..calls import Call, tasks
+from ..checked import check
 from ..code import POLICY
-from ..errors import InvalidSchedule
-from ..models import Schedule
-from ..recurrence import Cron, Every, Once, Recurrence, Solar
-from ..standing import Standing
+from ..errors import InvalidFields, InvalidSchedule
+from ..fields import NAMES, Fields, fields_of, recurrence_of, value_of
+from ..recurrence import Once
 from ..texts import read, text_of
-from ..times import FIELDS, SECONDS, recurrence, times_of
 from .fields import Moment, Suggested, ZoneField
 from .policy_fields import PolicyFields
-from .preview import Preview, preview_of, zone_of
+from .preview import Preview, preview_of, unsaved, zone_of
+from .tasks import choices
 
 PREVIEW = "_preview"
 """Name of the button that shows what the form would do."""
-LONGEST = 110
-"""Characters of a task's signature in the list of tasks."""
 
 
 class ScheduleForm(PolicyFields, forms.ModelForm):
@@ -93,11 +86,9 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.times: Recurrence | None = None
-        """What it says of the times, if that is new."""
         if "queue" in self.fields:  # not in the form of those who only look
             self.fields["queue"].widget.suggestions = _Queues()
-            self.fields["task"].choices = _choices(self.instance.task)
+            self.fields["task"].choices = choices(self.instance.task)
             zone = timezone.get_current_timezone_name()
             self.fields["start_time"].help_text = f"In {zone}. Intervals are counted from it. Empty: now."
             self.fields["expires"].help_text = f"In {zone}. Empty: never."
@@ -123,11 +114,8 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        if data.get("when") and data.get("zone") and self._is_retimed():
+        if data.get("when") and data.get("zone"):
             self._retime(data)
-        if data.get("expires") and data.get("start_time") and data["expires"] <= data["start_time"]:
-            self.add_error("expires", "It would end before it starts.")
-        self._check_policy(data)
         return data
 
     def validate_unique(self) -> None:
@@ -138,88 +126,57 @@ class ScheduleForm(PolicyFields, forms.ModelForm):
             self._update_errors(error)
 
     @property
-    def policy(self) -> dict[str, Any]:
-        return {name: self.cleaned_data[name] for name in POLICY}
+    def given(self) -> Fields:
+        """What the whole form says."""
+        return replace(Fields(name="", task="", when="", headers=value_of(self.instance.headers, {})), **self._said())
 
-    def changes(self, *, edits: bool) -> dict[str, Any]:
-        """What the audit keeps: of an edit what each field was, and what it is."""
-        new = {name: _plain(self.cleaned_data.get(name)) for name in self.changed_data}
-        if not edits:
-            return new
-        return {name: {"from": _plain(self.initial.get(name)), "to": value} for name, value in new.items()}
+    @property
+    def changes(self) -> dict[str, Any]:
+        """What it says otherwise than before."""
+        names = {NAMED.get(name, name) for name in self.changed_data}
+        return {name: value for name, value in self._said().items() if name in names}
 
-    def _is_retimed(self) -> bool:
-        """Rows that say so already are kept, with whatever else uses them."""
-        return not self.instance.scheduler or bool({"when", "zone"} & set(self.changed_data))
+    def _said(self) -> dict[str, Any]:
+        data = {NAMED.get(name, name): value for name, value in self.cleaned_data.items()}
+        data |= {"args": json.loads(data["args"]), "kwargs": json.loads(data["kwargs"]), "zone": str(data["zone"])}
+        return {name: value for name, value in data.items() if name in NAMES}
 
     def _retime(self, data: Mapping[str, Any]) -> None:
-        now = timezone.now()
         try:
-            times = read(data["when"], zone=data["zone"], now=now)
+            times = read(data["when"], zone=data["zone"], now=timezone.now())
         except InvalidSchedule as error:
             self.add_error("when", str(error))
             return
-        if isinstance(times, Once) and times.at <= now:
-            self.add_error("when", f"{data['when']!r} has passed. Give a moment to come; “Run now” runs it at once.")
-            return
-        self.times = times
-        for name, value in _rows(times).items():
+        for name, value in unsaved(times).items():
             setattr(self.instance, name, value)
 
     def _post_clean(self) -> None:
         super()._post_clean()
         self.instance.one_off = self.instance.one_off or bool(self.instance.clocked)
-        # Both are policies of the companion here; a schedule has one place for each.
-        self.instance.priority = self.instance.expire_seconds = None
-        if not set(TIMES) & set(self.errors):
-            self._look_ahead()
         if not self.errors:
-            self._check_call()
+            self._check()
 
-    def _check_policy(self, data: Mapping[str, Any]) -> None:
-        known = {name: data[name] for name in POLICY if name in data}
-        others = [column.name for column in Schedule._meta.fields if column.name not in known]
+    def _check(self) -> None:
+        """As at every door: the times, the policies, and the call that the beat will make."""
+        retimed = bool(TIMED & set(self.changed_data))
         try:
-            Schedule(**known).full_clean(exclude=others, validate_constraints=False)
-        except ValidationError as error:
-            self.add_error(None, error)
+            check(self.given, now=timezone.now(), id_=self.instance.pk, retimed=retimed)
+        except InvalidFields as error:
+            for name, text in error.errors.items():
+                field = SHOWN.get(name, name)
+                self.add_error(field if field in self.fields else None, text)
 
     def _get_validation_exclusions(self) -> set[str]:
         # The priority is the companion's: beat's column of that name has other bounds.
         return super()._get_validation_exclusions() | {"priority"}
 
-    def _look_ahead(self) -> None:
-        """Refuse an edit after which nothing would ever be due."""
-        edited = {*TIMES, "enabled"} & set(self.changed_data)
-        found = self.preview
-        if edited and self.instance.enabled and found is not None and not found.dues:
-            field = "expires" if self.instance.expires else "when"
-            self.add_error(field, "Nothing would be due any more." if found.is_valid else found.words)
-
-    def _check_call(self) -> None:
-        """The beat's own check of the call that it will make."""
-        columns = {
-            name: getattr(self.instance, name) for name in ("name", "task", "args", "kwargs", "headers", "queue")
-        }
-        policy = {**self.policy, "tags": json.dumps(self.policy["tags"]) if self.policy["tags"] else None}
-        standing = dict.fromkeys(Standing._fields) | columns | policy | {"id": self.instance.pk or 0}
-        try:
-            Call(current_app._get_current_object(), Standing(**standing), None, timezone.now())
-        except JobsError as error:
-            self.add_error(self._field_of(error), str(error))
-
-    def _field_of(self, error: JobsError) -> str | None:
-        if isinstance(error, UnknownTask):
-            return "task"
-        named = re.match(r"The (?:job|schedule)'s (\w+)", str(error))
-        field = getattr(error, "field", named[1] if named else None)
-        return field if field in self.fields else None
-
 
 TIMES = ("when", "zone", "start_time", "expires", "one_off")
 """Fields that say when it is due."""
-CALL = ("name", "task", "args", "kwargs", "headers", "queue")
-"""Columns of the periodic task that say what is called."""
+TIMED = {*TIMES, "enabled"}
+NAMED = {"start_time": "starts_at", "expires": "ends_at"}
+"""The form's names of fields, where they are others."""
+SHOWN = {name: shown for shown, name in NAMED.items()}
 
 
 class _Queues:
@@ -229,71 +186,19 @@ class _Queues:
         return iter(Queue.objects.order_by("name").values_list("name", flat=True)[:200])
 
 
-def signature_of(name: str) -> str:
-    """As `(url, *, timeout=20)`; empty for a task that this process does not know."""
-    task = tasks(current_app._get_current_object()).get(name)
-    try:
-        return str(inspect.signature(task.run)) if task is not None else ""
-    except (TypeError, ValueError):
-        return ""
-
-
-def _choices(current: str) -> list[tuple[str, str]]:
-    registry = tasks(current_app._get_current_object())
-    names = [name for name in task_names() if getattr(registry[name], "track", True)]
-    found = [("", "---------"), *((name, _label(name)) for name in names)]
-    return (
-        found if not current or current in names else [*found, (current, f"{current} (no task that is tracked here)")]
-    )
-
-
-def _label(name: str) -> str:
-    signature = signature_of(name)
-    return f"{name} {signature if len(signature) <= LONGEST else f'{signature[:LONGEST]}…'}"
-
-
 def _initial(task: PeriodicTask) -> dict[str, Any]:
     """What the form's own fields show of a periodic task."""
+    site = timezone.get_default_timezone_name()
     if not task.pk:
-        return {"zone": timezone.get_default_timezone_name()}
-    companion = task.companion
-    policy = {name: getattr(companion, name) for name in POLICY}
-    if policy["priority"] is None:
-        policy["priority"] = task.priority
-    if policy["expires_after"] is None:
-        policy["expires_after"] = task.expire_seconds
-    return {**policy, **_said(task)}
-
-
-def _said(task: PeriodicTask) -> dict[str, Any]:
-    try:
-        times = recurrence(times_of(task, timezone.now()))
-    except InvalidSchedule:
-        return {"zone": timezone.get_default_timezone_name()}
+        return {"zone": site}
+    known = fields_of(task)
+    times = recurrence_of(task)
+    policy = {name: getattr(known, name) for name in POLICY}
+    if times is None:
+        return {**policy, "zone": site}
     zone = zone_of(times)
-    return {"when": text_of(Once(times.at.astimezone(zone)) if isinstance(times, Once) else times), "zone": zone}
-
-
-def _rows(times: Recurrence) -> dict[str, Any]:
-    """Rows that say so, unsaved: to look at, until `times.store` finds or makes them."""
-    rows: dict[str, Any] = {"interval": None, "crontab": None, "solar": None, "clocked": None}
-    match times:
-        case Every():
-            period = next(name for name, seconds in SECONDS.items() if times.seconds % seconds == 0)
-            return rows | {"interval": IntervalSchedule(every=times.seconds // SECONDS[period], period=period)}
-        case Once():
-            return rows | {"clocked": ClockedSchedule(clocked_time=times.at)}
-        case Solar():
-            place = {"latitude": times.latitude, "longitude": times.longitude}
-            return rows | {"solar": SolarSchedule(event=times.event, **place)}
-        case Cron():
-            fields = {name: getattr(times, name) for name in FIELDS}
-            return rows | {"crontab": CrontabSchedule(**fields, timezone=times.zone)}
-    raise InvalidSchedule(f"There are no rows for {times!r}.")
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, str | int | float | dict) else str(value)
+    here = Once(times.at.astimezone(zone)) if isinstance(times, Once) else times
+    return {**policy, "when": text_of(here), "zone": str(zone)}
 
 
 def _json(text: str, kind: type, expected: str) -> str:

@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
 from jobs.admin import shown
 
 from ..errors import InvalidSchedule
-from ..recurrence import Cron, Once, Recurrence, occurrences, transition_at
-from ..times import recurrence, times_of
+from ..recurrence import Cron, Every, Once, Recurrence, Solar, occurrences, transition_at
+from ..times import FIELDS, SECONDS, recurrence, times_of
 from ..verbs import preview
 
 COUNT = 10
@@ -59,6 +60,24 @@ def preview_of(task: PeriodicTask) -> Preview:
     ]
     once = " Only once." if task.one_off and not isinstance(times, Once) else ""
     return Preview(f"{times.describe()}.{once}", str(zone), found, _warning(times, zone, dues, now))
+
+
+def unsaved(times: Recurrence) -> dict[str, Any]:
+    """Rows that say so, unsaved: to look at, until `times.store` finds or makes them."""
+    rows: dict[str, Any] = {"interval": None, "crontab": None, "solar": None, "clocked": None}
+    match times:
+        case Every():
+            period = next(name for name, seconds in SECONDS.items() if times.seconds % seconds == 0)
+            return rows | {"interval": IntervalSchedule(every=times.seconds // SECONDS[period], period=period)}
+        case Once():
+            return rows | {"clocked": ClockedSchedule(clocked_time=times.at)}
+        case Solar():
+            place = {"latitude": times.latitude, "longitude": times.longitude}
+            return rows | {"solar": SolarSchedule(event=times.event, **place)}
+        case Cron():
+            fields = {name: getattr(times, name) for name in FIELDS}
+            return rows | {"crontab": CrontabSchedule(**fields, timezone=times.zone)}
+    raise InvalidSchedule(f"There are no rows for {times!r}.")
 
 
 def zone_of(times: Recurrence) -> ZoneInfo:

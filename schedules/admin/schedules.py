@@ -18,11 +18,10 @@ from jobs.admin.audit import PAGES
 from jobs.admin.big_tables import BigTableList
 from jobs.admin.notices import Notice
 from jobs.admin.operator import operator
-from jobs.engine.control import audit
 from jobs.engine.link import jobs_alias
 
-from ..models import Beat, Schedule
-from ..times import store
+from .. import writing
+from ..models import Beat
 from ..verbs import RESOURCE
 from . import runs
 from .buttons import PAGE
@@ -123,29 +122,17 @@ class ScheduleAdmin(ScheduleColumns, HistoryAdmin):
         may = super().has_delete_permission(request, obj)
         return may and not (obj is not None and owner_of(obj.companion) in ("code", "code, editable"))
 
-    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> PeriodicTask | None:
-        """Held while it is edited: the beat counts runs in the same row, and a save writes all of it."""
-        found = super().get_object(request, object_id, from_field)
-        if found is None or request.method != "POST":
-            return found
-        held = PeriodicTask.objects.using(jobs_alias()).filter(pk=found.pk)
-        held.select_for_update(no_key=True).values_list("pk").first()
-        return super().get_object(request, object_id, from_field)
-
     def save_model(self, request: HttpRequest, obj: PeriodicTask, form: ScheduleForm, change: bool) -> None:
         """The rows of all tables and the audit entry, in the transaction that the admin has open around the form."""
-        if form.times is not None:
-            columns = store(form.times)
-            for name, value in {**columns, "one_off": columns["one_off"] or obj.one_off}.items():
-                setattr(obj, name, value)
-        obj.save()
-        Schedule.objects.using(jobs_alias()).filter(pk=obj.pk).update(**form.policy)
-        audit(
-            "change" if change else "create",
-            (RESOURCE, str(obj.pk)),
-            detail={"name": obj.name, **form.changes(edits=change)},
-            **operator(request),
-        )
+        if change:
+            writing.change(obj.pk, form.changes, **operator(request))
+        else:
+            obj.pk = writing.create(form.given, **operator(request))
+        # Written last: new times say of themselves whether they are due once.
+        held = PeriodicTask.objects.using(jobs_alias()).get(pk=obj.pk)
+        if held.one_off != obj.one_off:
+            held.one_off = obj.one_off
+            held.save(using=jobs_alias(), update_fields=["one_off", "date_changed"])
 
     def preview_view(self, request: HttpRequest, id_: int | None = None) -> HttpResponse:
         """The preview of a form that is being filled in, as a part of a page."""

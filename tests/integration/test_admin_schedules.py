@@ -265,6 +265,11 @@ def test_a_viewer_looks_and_does_nothing(viewer: Client, task: PeriodicTask) -> 
     assert "run_selected" not in listed
     for action in ("run_selected", "pause_selected", "resume_selected", "disable_selected", "delete_selected"):
         select(viewer, LIST, task.pk, action=action, confirmed="1", reason="x", post="yes")
+    stopped = make_schedule("stopped", enabled=False, policy={"paused_at": clock(), "paused_by": "bob"})
+    for action in ("resume_selected", "enable_selected"):
+        select(viewer, LIST, stopped.pk, action=action)
+    assert companion(stopped).is_paused
+    assert not PeriodicTask.objects.get(pk=stopped.pk).enabled
     assert viewer.get(ADD).status_code == 403
     assert send(viewer).status_code == 403
     assert send(viewer, url_of(task)).status_code == 403
