@@ -5,7 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,20 @@ class Browser:
         self._ask("url", url=url)
 
     def type(self, selector: str, text: str) -> None:
-        self._ask(f"element/{self._find('css selector', selector)}/value", text=text)
+        self._now(lambda: self._ask(f"element/{self._find('css selector', selector)}/value", text=text))
 
     def click(self, selector: str) -> None:
-        self._ask(f"element/{self._find('css selector', selector)}/click")
+        self._now(lambda: self._ask(f"element/{self._find('css selector', selector)}/click"))
 
     def follow(self, words: str) -> None:
         self._ask(f"element/{self._find('partial link text', words)}/click")
 
     def text(self, selector: str) -> str:
-        return self._get(f"element/{self._find('css selector', selector)}/text")
+        return self._now(lambda: self._get(f"element/{self._find('css selector', selector)}/text"))
+
+    def await_text(self, selector: str, words: str) -> None:
+        """Until the element holds the words: a click may return before the next page has come."""
+        wait_until(lambda: words in self.text(selector), within=10, what=words)
 
     def shows(self, selector: str, text: str) -> bool:
         """Whether an element has that text now; a script may replace it at any moment."""
@@ -61,7 +65,7 @@ class Browser:
         return self._ask("execute/sync", script=script, args=[selector]) == text
 
     def attribute(self, selector: str, name: str) -> str:
-        return self._get(f"element/{self._find('css selector', selector)}/attribute/{name}")
+        return self._now(lambda: self._get(f"element/{self._find('css selector', selector)}/attribute/{name}"))
 
     def title(self) -> str:
         return self._get("title")
@@ -72,6 +76,16 @@ class Browser:
     def close(self) -> None:
         self._http.delete(self._session)
         self._http.close()
+
+    def _now(self, ask: Callable[[], Any]) -> Any:
+        """A script, or a page that comes, may replace an element that was found just now: then it is found again."""
+        for _ in range(20):
+            try:
+                return ask()
+            except AssertionError as error:
+                if "stale element" not in str(error):
+                    raise
+        return ask()
 
     def _find(self, using: str, value: str) -> str:
         return self._ask("element", using=using, value=value)[ELEMENT]
@@ -196,15 +210,15 @@ def test_a_schedule_is_made_by_its_form_run_now_and_seen_in_the_list(browser: Br
     wait_until(lambda: browser.shows("#preview-body.is-live .sched-words", words), within=10, what="a live preview")
     browser.click("#id_task option[value='tests.support.tasks.add']")
     browser.click("input[name=_preview]")
-    assert browser.text("#preview-body:not(.is-live) .sched-words") == words
+    browser.await_text("#preview-body:not(.is-live) .sched-words", words)
+    browser.await_text(".field-args .errorlist", "missing a required argument")
     assert "UTC" in browser.text(".sched-dues tbody tr:nth-child(10)")
-    assert "missing a required argument" in browser.text(".field-args .errorlist")
     browser.type("#id_args", "\ue009a\ue000[1, 2]")
     browser.click("input[name=_continue]")
-    assert "was added successfully" in browser.text(".messagelist .success")
+    browser.await_text(".messagelist .success", "was added successfully")
 
     browser.click(".sched-do-run")
-    assert "Started a run: job" in browser.text(".messagelist .success")
+    browser.await_text(".messagelist .success", "Started a run: job")
     job = Job.objects.get()
     assert (job.task, job.args, job.state) == ("tests.support.tasks.add", "[1, 2]", "pending")
     assert "manual by alice" in browser.text(".sched-runs tbody tr")
