@@ -1,0 +1,49 @@
+"""Lists of jobs for the API, the console and the command line: what is asked, and one page of it in bounded time."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..errors import InvalidSearch
+from ..models import Job
+from . import cursor as cursors
+from .fields import wanted
+from .given import FILTERS, refuse_unknown, terms_of
+from .keys import FRONT
+from .pages import page
+from .terms import Term
+from .totals import total
+
+__all__ = ["FILTERS", "MOST", "USUAL", "Found", "refuse_unknown", "search", "terms_of"]
+
+USUAL, MOST, FURTHEST = 100, 1_000, 10_000
+"""Jobs of a page if nothing is said, at most, and how many may be passed over without a cursor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page. It may be shorter than its limit and have a `next_cursor`: what is rare may lie further back."""
+
+    jobs: list[Job]
+    total: int
+    total_exact: bool
+    page: int
+    next_cursor: str | None
+
+
+def search(
+    terms: tuple[Term, ...], *, now: datetime, limit: int = USUAL, offset: int = 0, cursor: str | None = None
+) -> Found:
+    """The jobs that the terms mean, newest first: those behind a cursor, or from an offset on.
+
+    Raises InvalidSearch, SearchTooSlow.
+    """
+    if not 1 <= limit <= MOST:
+        raise InvalidSearch("limit", f"{limit} jobs are no page; expected 1 to {MOST:,}.")
+    if not 0 <= offset <= FURTHEST:
+        raise InvalidSearch("offset", f"Expected 0 to {FURTHEST:,}; go further by `next_cursor`, which costs nothing.")
+    behind, number = cursors.read(cursor, terms) if cursor else (FRONT, offset // limit + 1)
+    which = wanted(terms, now=now)
+    found = page(which, behind=behind, offset=0 if cursor else offset, limit=limit)
+    count, is_exact = total(which)
+    end = None if found.end is None else cursors.written(found.end, number + 1, terms)
+    return Found(found.jobs, count, is_exact, number, end)
