@@ -5,13 +5,14 @@ from datetime import datetime
 
 from ..errors import InvalidSearch
 from ..models import Job
-from . import cursor as cursors
+from . import cursors
+from .cursors import Place
 from .fields import wanted
 from .given import FILTERS, refuse_unknown, terms_of
-from .keys import FRONT
+from .keys import front
 from .pages import page
 from .terms import Term
-from .totals import total
+from .ways import Ways
 
 __all__ = ["FILTERS", "MOST", "USUAL", "Found", "refuse_unknown", "search", "terms_of"]
 
@@ -41,9 +42,11 @@ def search(
         raise InvalidSearch("limit", f"{limit} jobs are no page; expected 1 to {MOST:,}.")
     if not 0 <= offset <= FURTHEST:
         raise InvalidSearch("offset", f"Expected 0 to {FURTHEST:,}; go further by `next_cursor`, which costs nothing.")
-    behind, number = cursors.read(cursor, terms) if cursor else (FRONT, offset // limit + 1)
     which = wanted(terms, now=now)
-    found = page(which, behind=behind, offset=0 if cursor else offset, limit=limit)
-    count, is_exact = total(which)
-    end = None if found.end is None else cursors.written(found.end, number + 1, terms)
-    return Found(found.jobs, count, is_exact, number, end)
+    ways = Ways(which)
+    place = cursors.read(cursor, terms) if cursor else Place(front(which), offset // limit + 1)
+    found = page(ways, behind=min(place.behind, front(which)), offset=0 if cursor else offset, limit=limit)
+    count = place.total or ways.total()
+    all_shown = not cursor and count.is_exact and count.jobs <= offset + len(found.jobs)
+    end = None if found.end is None or all_shown else cursors.written(Place(found.end, place.page + 1, count), terms)
+    return Found(found.jobs, count.jobs, count.is_exact, place.page, end)

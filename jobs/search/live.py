@@ -1,13 +1,14 @@
 """Jobs that are not over, found by the small indexes that the engine keeps of them."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
-from django.db.models import F, Func, Q, QuerySet, UUIDField
+from django.db.models import Count, QuerySet, Window
 
 from ..engine.link import jobs_alias
 from ..models import Job, Lease
 from ..states import LEASED, State
-from .keys import Key, Stretch, in_order
+from .keys import Among, Key, Stretch, in_order
 from .sources import sorted_not_walked
 from .wanted import Wanted
 
@@ -16,21 +17,47 @@ MOST = 100_000
 TIMED = frozenset({State.SCHEDULED, State.RETRYING})
 
 
-def live_stretch(wanted: Wanted, behind: Key, need: int) -> Stretch | None:
-    """The newest live jobs that match behind a key; None where too many live to look at each."""
-    parts = list(_parts(wanted))
-    if not _are_few(parts):
-        return None
-    found = [key for part in parts for key in sorted_not_walked(part.filter(wanted.conditions()), behind, need)]
-    return Stretch(in_order(found)[:need])
+class Live:
+    """The live jobs of one search."""
 
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._counted: dict[Key, int] = {}
 
-def live_count(wanted: Wanted) -> int | None:
-    """How many live jobs match; None where too many live to look at each."""
-    parts = list(_parts(wanted))
-    if not _are_few(parts):
-        return None
-    return sum(part.filter(wanted.conditions()).count() for part in parts)
+    @cached_property
+    def are_few(self) -> bool:
+        """Whether each can be looked at."""
+        left = MOST
+        for part in self._parts:
+            left -= part.order_by().values("pk")[: left + 1].count()
+            if left < 0:
+                return False
+        return True
+
+    def newest(self, behind: Key, need: int) -> Stretch:
+        """What matches behind a key, and nothing else is left."""
+        found: list[tuple] = []
+        count = 0
+        for part in self._matching():
+            part = sorted_not_walked(part, behind).annotate(of=Window(Count("pk")))
+            rows = list(part.values_list("created_at", "id", "of")[:need])
+            count += rows[0][2] if rows else 0
+            found += [row[:2] for row in rows]
+        self._counted[behind] = count
+        return Stretch(in_order(found)[:need])
+
+    def count(self, front: Key) -> int:
+        """How many match; `front` is before them all."""
+        if front not in self._counted:
+            self._counted[front] = sum(part.count() for part in self._matching())
+        return self._counted[front]
+
+    def _matching(self) -> Iterator[QuerySet[Job]]:
+        return (part.filter(self._wanted.conditions()) for part in self._parts)
+
+    @cached_property
+    def _parts(self) -> list[QuerySet[Job]]:
+        return list(_parts(self._wanted))
 
 
 def _parts(wanted: Wanted) -> Iterator[QuerySet[Job]]:
@@ -50,16 +77,6 @@ def _parts(wanted: Wanted) -> Iterator[QuerySet[Job]]:
         if state in states:
             yield jobs.filter(state=state)
     if states & LEASED:
-        leased = Lease.objects.using(jobs_alias()).annotate(
-            job=Func(F("job_ids"), function="unnest", output_field=UUIDField())
-        )
-        yield jobs.filter(Q(pk__in=leased.values("job")), state__in=sorted(LEASED))
-
-
-def _are_few(parts: list[QuerySet[Job]]) -> bool:
-    left = MOST
-    for part in parts:
-        left -= part.order_by().values("pk")[: left + 1].count()
-        if left < 0:
-            return False
-    return True
+        leases = Lease.objects.using(jobs_alias()).values_list("job_ids", flat=True)
+        leased = [id_ for ids in leases[:MOST] for id_ in ids]
+        yield jobs.filter(Among(leased), state__in=sorted(LEASED))

@@ -1,9 +1,11 @@
 """Where finished jobs are found by an index: each source gives the keys of all that may match, the newest first."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
+from typing import Any, Protocol
 
 from django.db import connections
 from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
@@ -12,56 +14,104 @@ from ..engine.link import jobs_alias
 from ..engine.sql import statement
 from ..models import Job
 from ..states import FINAL, State
-from .keys import Compared, Key, Stretch, keys_of
+from .keys import Among, Compared, Key, Stretch, keys_of
 from .wanted import Text, Wanted
 
-FEW = 10_000
-"""Keys that are read of a source to be compared with the rest of a search."""
+COUNTED = 10_000
+"""Jobs that are counted exactly, and keys of a source that are all compared with the rest of a search."""
+SOME = 4_000
+"""Keys that are compared where a source has more than COUNTED."""
 LANES = 2_000
 """Pairs of task and queue that are looked at."""
 RARE = 50_000
 """Jobs with a tag, by the planner's guess, that are read to be put in order."""
 FAILED = FINAL - {State.COMPLETED}
-Read = Callable[[Key, int], list[Key]]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    read: Read
-    """The keys behind one, at most so many."""
-    is_whole: bool
-    """Whether all that it gives match, live jobs aside."""
+class Source(Protocol):
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that it gives match, live jobs aside."""
 
-    def stretch(self, wanted: Wanted, behind: Key, need: int) -> Stretch:
-        """What matches behind a key."""
-        most = need if self.is_whole else max(FEW, need)
-        keys = self.read(behind, most + 1)
-        reached = None if len(keys) <= most else keys[most - 1]
-        keys = keys[:most]
-        return Stretch((keys if self.is_whole else matching(wanted, keys))[:need], reached)
+    @property
+    def count(self) -> int:
+        """How many it has, at most COUNTED + 1."""
+
+    def read(self, behind: Key, most: int) -> list[Key]:
+        """The newest behind a key."""
 
 
-def sources(wanted: Wanted) -> Iterator[Source]:
-    """The indexes that know something of what is wanted, the most selective first."""
-    if wanted.reference is not None:
-        yield Source(_of_reference(wanted), wanted.is_only("reference"))
-    if wanted.tag is not None and (tagged := _tagged(wanted)) is not None:
-        yield Source(tagged, wanted.is_only("tag"))
-    if wanted.final and wanted.final <= FAILED:
-        yield Source(_ended(wanted), wanted.is_only("states"))
-    if (wanted.task or wanted.queue) and (lanes := _lanes(wanted)) is not None:
-        yield Source(_of_lanes(wanted, lanes), wanted.is_only("task", "queue"))
+def stretch(source: Source, wanted: Wanted, behind: Key, need: int) -> Stretch:
+    """What matches of a source behind a key: a few are looked at first, then all or some."""
+    if source.is_whole:
+        return _looked(source, wanted, behind, need)
+    first = _looked(source, wanted, behind, 4 * need)
+    if first.is_enough(need):
+        return first
+    return _looked(source, wanted, behind, max(4 * need, COUNTED if source.count <= COUNTED else SOME))
 
 
 def matching(wanted: Wanted, keys: list[Key]) -> list[Key]:
     """Those of the keys whose jobs match."""
-    return keys_of(wanted.jobs().filter(pk__in=[key.id for key in keys])) if keys else []
+    return keys_of(wanted.jobs().filter(Among(key.id for key in keys))) if keys else []
 
 
-def sorted_not_walked(jobs: QuerySet[Job], behind: Key, most: int) -> list[Key]:
+def sources(wanted: Wanted) -> Iterator[Source]:
+    """The indexes that know something of what is wanted, the most selective first."""
+    jobs = Job.objects.using(jobs_alias()).filter(wanted.created(), finished_at__isnull=False)
+    if wanted.reference is not None:
+        yield Sorted(jobs.for_reference(wanted.reference), wanted.is_only("reference"))
+    if wanted.tag is not None:
+        tagged = jobs.filter(tags__contains=dict([wanted.tag]), tags__isnull=False)
+        # Of a tag that many have, the newest are found sooner by looking through all of the newest.
+        if guess(tagged) <= RARE:
+            yield Sorted(tagged, wanted.is_only("tag"))
+    if wanted.final and wanted.final <= FAILED:
+        yield Indexed("ended", wanted, wanted.is_only("states"), {"states": sorted(wanted.final)})
+    # All lanes, if nothing else is known: finished jobs may lie behind any number of those that wait.
+    if (wanted.task or wanted.queue or not wanted.live) and (lanes := _lanes(wanted)) is not None:
+        params = {"tasks": [task for task, _ in lanes], "queues": [queue for _, queue in lanes]}
+        yield Indexed("lane", wanted, wanted.is_only("task", "queue"), params)
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """An index in the lists' own order, read by two statements: `<name>_keys` and `<name>_count`."""
+
+    name: str
+    wanted: Wanted
+    is_whole: bool
+    params: dict[str, Any]
+
+    @cached_property
+    def count(self) -> int:
+        ends = {"since": self.wanted.since, "until": self.wanted.until}
+        return rows(f"{self.name}_count", **ends, **self.params, limit=COUNTED + 1)[0][0]
+
+    def read(self, behind: Key, most: int) -> list[Key]:
+        place = {"created_at": behind.created_at, "id": behind.id, "since": self.wanted.since}
+        return [Key(*row) for row in rows(f"{self.name}_keys", **place, **self.params, limit=most)]
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Few jobs of an index in another order."""
+
+    jobs: QuerySet[Job]
+    is_whole: bool
+
+    @cached_property
+    def count(self) -> int:
+        return self.jobs.order_by().values("pk")[: COUNTED + 1].count()
+
+    def read(self, behind: Key, most: int) -> list[Key]:
+        return keys_of(sorted_not_walked(self.jobs, behind)[:most])
+
+
+def sorted_not_walked(jobs: QuerySet[Job], behind: Key) -> QuerySet[Job]:
     """The newest of few jobs. Their order is none that an index has, so the planner can't walk all jobs instead."""
     created = ExpressionWrapper(F("created_at") + Value(timedelta(0)), output_field=DateTimeField())
-    return keys_of(jobs.filter(Compared("<", behind)).order_by(created.desc(), "-id")[:most])
+    return jobs.filter(Compared("<", behind)).order_by(created.desc(), "-id")
 
 
 def guess(jobs: QuerySet[Job]) -> int:
@@ -75,35 +125,11 @@ def rows(name: str, **params: object) -> list[tuple]:
         return cursor.fetchall()
 
 
-def _of_reference(wanted: Wanted) -> Read:
-    assert wanted.reference is not None
-    jobs = Job.objects.using(jobs_alias()).for_reference(wanted.reference).filter(finished_at__isnull=False)
-    return lambda behind, most: sorted_not_walked(jobs.filter(wanted.created()), behind, most)
-
-
-def _tagged(wanted: Wanted) -> Read | None:
-    """None where so many jobs have the tag that the newest ones are looked through instead."""
-    assert wanted.tag is not None
-    jobs = Job.objects.using(jobs_alias()).filter(
-        tags__contains=dict([wanted.tag]), tags__isnull=False, finished_at__isnull=False
-    )
-    if guess(jobs) > RARE:
-        return None
-    return lambda behind, most: sorted_not_walked(jobs.filter(wanted.created()), behind, most)
-
-
-def _ended(wanted: Wanted) -> Read:
-    return lambda behind, most: _keys("ended_keys", wanted, behind, most, states=sorted(wanted.final))
-
-
-def _of_lanes(wanted: Wanted, lanes: list[tuple[str, str]]) -> Read:
-    tasks, queues = [task for task, _ in lanes], [queue for _, queue in lanes]
-    return lambda behind, most: _keys("lane_keys", wanted, behind, most, tasks=tasks, queues=queues)
-
-
-def _keys(name: str, wanted: Wanted, behind: Key, most: int, **params: object) -> list[Key]:
-    place = {"created_at": behind.created_at, "id": behind.id, "since": wanted.since, "limit": most}
-    return [Key(*row) for row in rows(name, **place, **params)]
+def _looked(source: Source, wanted: Wanted, behind: Key, most: int) -> Stretch:
+    keys = source.read(behind, most + 1)
+    reached = None if len(keys) <= most else keys[most - 1]
+    keys = keys[:most]
+    return Stretch(keys if source.is_whole else matching(wanted, keys), reached)
 
 
 def _lanes(wanted: Wanted) -> list[tuple[str, str]] | None:
@@ -119,4 +145,4 @@ def _lanes(wanted: Wanted) -> list[tuple[str, str]] | None:
 
 
 def _is(text: Text | None, value: str) -> bool:
-    return text is None or value in text.values or value.startswith(text.prefixes or ("\x00",))
+    return text is None or value in text.values or value.startswith(text.prefixes)

@@ -16,8 +16,7 @@ SELECT avg(extract(epoch FROM finished_at - started_at))::float8
           FROM (SELECT * FROM lane LIMIT 100) AS lane
          CROSS JOIN LATERAL (
                    SELECT created_at, started_at, finished_at FROM jobs_job
-                    WHERE (task, queue, created_at) >= (lane.task, lane.queue, '-infinity')
-                      AND (task, queue, created_at) <= (lane.task, lane.queue, 'infinity')
+                    WHERE task = ANY (ARRAY[lane.task]) AND queue = lane.queue
                       AND finished_at IS NOT NULL AND started_at IS NOT NULL
                     ORDER BY task DESC, queue DESC, created_at DESC LIMIT 50) AS job
          ORDER BY job.created_at DESC LIMIT 50) AS latest
