@@ -11,8 +11,10 @@ from .. import queries
 from ..engine import cancel, requeue
 from ..engine.newjob import new_id
 from ..explain import explain, why_it_stays
+from ..listing import listed
+from ..search import FILTERS, refuse_unknown
 from ..submit import submit
-from . import listing, schemas
+from . import schemas
 from .problems import Refused
 
 router = Router(tags=["jobs"])
@@ -60,7 +62,9 @@ def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.Submit
 @router.get("", response=LISTED, operation_id="list_jobs")
 def list_jobs(request: HttpRequest, filters: Query[schemas.ListJobs]) -> dict[str, Any]:
     """The jobs that match, newest first."""
-    return listing.found(request.GET, filters)
+    refuse_unknown(request.GET, tuple(schemas.ListJobs.model_fields))
+    given = filters.model_dump()
+    return listed({name: given.pop(name) for name in FILTERS}, **given)
 
 
 @router.get("/{job_id}", response={200: schemas.Job, **FOUND})
