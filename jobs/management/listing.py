@@ -13,6 +13,9 @@ from rich.text import Text
 from ..listing import listed
 from ..search import FILTERS, USUAL
 
+WIDE = 140
+"""Characters of a terminal that shows every column."""
+NARROW = ("state", "task", "created", "id")
 COLUMNS = ("state", "task", "queue", "priority", "attempts", "worker", "created", "took", "id")
 
 
@@ -43,12 +46,14 @@ def listing(given: dict[str, Any], out: TextIO, talk: TextIO) -> None:
 
 
 def _table(rows: Iterable[tuple[str, ...]], out: TextIO) -> None:
+    console = Console(file=out)
+    shown = COLUMNS if console.width >= WIDE else NARROW
     table = Table(box=None, pad_edge=False)
-    for name in COLUMNS:
-        table.add_column(name, no_wrap=name == "id", overflow="fold")
+    for name in shown:
+        table.add_column(name, no_wrap=True, min_width=36 if name == "id" else None)
     for row in rows:
-        table.add_row(*map(Text, row))
-    Console(file=out).print(table)
+        table.add_row(*(Text(row[COLUMNS.index(name)]) for name in shown))
+    console.print(table)
 
 
 def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
@@ -65,7 +70,7 @@ def _row(job: dict[str, Any]) -> tuple[str, ...]:
         job["priority"],
         f"{job['attempt']}/{retries}",
         job["worker"] or "–",
-        f"{job['created_at']:%Y-%m-%d %H:%M:%S}",
+        f"{job['created_at']:%Y-%m-%d %H:%M}",
         "–" if job["duration"] is None else f"{job['duration']:.2f} s",
         job["id"],
     )

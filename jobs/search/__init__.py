@@ -47,6 +47,9 @@ def search(
     place = cursors.read(cursor, terms) if cursor else Place(front(which), offset // limit + 1)
     found = page(ways, behind=min(place.behind, front(which)), offset=0 if cursor else offset, limit=limit)
     count = place.total or ways.total()
+    if not count.is_exact:
+        # An estimate is no less than what is here to be seen.
+        count = count._replace(jobs=max(count.jobs, offset + len(found.jobs)))
     all_shown = not cursor and count.is_exact and count.jobs <= offset + len(found.jobs)
     end = None if found.end is None or all_shown else cursors.written(Place(found.end, place.page + 1, count), terms)
     return Found(found.jobs, count.jobs, count.is_exact, place.page, end)

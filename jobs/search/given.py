@@ -45,5 +45,5 @@ def _terms(name: str, texts: Sequence[str]) -> list[Term]:
         raise InvalidSearch(name, "Expected a value; leave the filter out to take them all.")
     if compared and len(texts) > 1:
         raise InvalidSearch(name, "Give it once.")
-    term = Term(field, tuple(Word(text, is_quoted=True) for text in texts), compared=compared, source=name)
+    term = Term(field, tuple(Word(text) for text in texts), compared=compared, source=name)
     return [replace(term, words=(word,)) for word in term.words] if name == "tag" else [term]

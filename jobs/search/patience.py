@@ -20,7 +20,7 @@ def patience(seconds: float, planner: dict[str, str]) -> Iterator[None]:
     """A block whose statements may take so long each. Raises SearchTooSlow; what was read before it is kept."""
     alias = jobs_alias()
     nested = connections[alias].in_atomic_block
-    given = {"statement_timeout": str(int(seconds * 1000)), **planner}
+    given = {"statement_timeout": str(max(1, int(seconds * 1000))), **planner}
     try:
         with transaction.atomic(using=alias):
             before = _set(alias, given)

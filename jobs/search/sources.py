@@ -19,7 +19,7 @@ from .wanted import Text, Wanted
 
 COUNTED = 10_000
 """Jobs that are counted exactly, and keys of a source that are all compared with the rest of a search."""
-SOME = 4_000
+SOME = 2_000
 """Keys that are compared where a source has more than COUNTED."""
 LANES = 2_000
 """Pairs of task and queue that are looked at."""
@@ -69,7 +69,7 @@ def sources(wanted: Wanted) -> Iterator[Source]:
     if wanted.final and wanted.final <= FAILED:
         yield Indexed("ended", wanted, wanted.is_only("states"), {"states": sorted(wanted.final)})
     # All lanes, if nothing else is known: finished jobs may lie behind any number of those that wait.
-    if (wanted.task or wanted.queue or not wanted.live) and (lanes := _lanes(wanted)) is not None:
+    if (lanes := _lanes(wanted)) is not None:
         params = {"tasks": [task for task, _ in lanes], "queues": [queue for _, queue in lanes]}
         yield Indexed("lane", wanted, wanted.is_only("task", "queue"), params)
 

@@ -18,15 +18,13 @@ LONGEST, MOST_TERMS, MOST_WORDS = 2000, 30, 100
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One value. `is_prefix`: it stands for all that begin so; `is_quoted`: nothing in it is a sign of the language."""
+    """One value, or with `is_prefix` all that begin so."""
 
     text: str
     is_prefix: bool = False
-    is_quoted: bool = False
 
     def __str__(self) -> str:
-        quoted = self.is_quoted or not _PLAIN.fullmatch(self.text)
-        return (_quoted(self.text) if quoted else self.text) + "*" * self.is_prefix
+        return (self.text if _PLAIN.fullmatch(self.text) else _quoted(self.text)) + "*" * self.is_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,16 +106,16 @@ def _words(text: str, at: int) -> tuple[tuple[Word, ...], int]:
 
 def _word(text: str, at: int) -> tuple[Word, int]:
     if found := _QUOTED.match(text, at):
-        said, is_quoted = re.sub(r"\\(.)", r"\1", found[1], flags=re.S), True
+        said = re.sub(r"\\(.)", r"\1", found[1], flags=re.S)
     elif text[at : at + 1] == '"':
         _refuse(text, at, "this quote is not closed")
     elif found := _BARE.match(text, at):
-        said, is_quoted = found[0], False
+        said = found[0]
     else:
         _refuse(text, at, 'expected a value, or "" for the empty text')
     at = found.end()
     is_prefix = text[at : at + 1] == "*"
-    return Word(said, is_prefix, is_quoted), at + is_prefix
+    return Word(said, is_prefix), at + is_prefix
 
 
 def _id(text: str, at: int) -> tuple[Term, int]:

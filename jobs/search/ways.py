@@ -15,9 +15,9 @@ from .patience import ALONG_INDEXES, FREELY, IN_ORDER, patience
 from .sources import COUNTED, Source, guess, matching, rows, sources, stretch
 from .wanted import Wanted
 
-GLANCE, LOOK = 3_000, 30_000
+GLANCE, LOOK = 3_000, 20_000
 """Newest jobs that are looked through at once, before and after the indexes."""
-LONG, SOON, BRIEFLY = 3.0, 0.4, 0.05
+LONG, SOON, BRIEFLY = 3.0, 0.4, 0.04
 """Seconds that a statement may take: one that is needed, one of an index, and one that counts without an index."""
 
 
@@ -41,11 +41,11 @@ class Ways:
         if self._wanted.ids is not None:
             with patience(LONG, ALONG_INDEXES):
                 return Stretch(keys_of(self._wanted.jobs().filter(Compared("<", behind))))
-        best = self._newest(behind, need, GLANCE)
+        best = self._newest(behind, need, max(GLANCE, 2 * need))
         if not best.is_enough(need):
             best = further(best, self._by_index(behind, need) or best)
         if not best.is_enough(need):
-            best = further(best, self._newest(behind, need, LOOK))
+            best = further(best, self._newest(behind, need, max(LOOK, 2 * need)))
         return best
 
     def total(self) -> Total:
@@ -56,7 +56,7 @@ class Ways:
         if count is not None and count <= COUNTED:
             return Total(count, True)
         with patience(LONG, FREELY):
-            return Total(max(guess(self._wanted.jobs()), COUNTED + 1), False)
+            return Total(max(guess(self._wanted.jobs()), count or 0), False)
 
     def _newest(self, behind: Key, need: int, most: int) -> Stretch:
         """What matches among the newest `most` jobs behind a key."""
