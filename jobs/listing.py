@@ -28,6 +28,8 @@ def listed(
     given = [name for name, place in places.items() if place is not None]
     if len(given) > 1:
         raise InvalidSearch(given[1], f"Give one of {', '.join(places)}.")
+    if page is not None and page < 1:
+        raise InvalidSearch("page", f"There is no page {page}; expected 1 or more.")
     first = (page - 1) * limit if page is not None else offset or 0
     found = search(terms_of(filters, q), now=timezone.now(), limit=limit, offset=first, cursor=cursor)
     return {

@@ -148,8 +148,8 @@ def _invalid_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 
 def _bad_field(found: dict[str, Any]) -> tuple[str, str]:
-    """Pointer and detail of one pydantic error; its location begins with "body" and the parameter's name."""
-    path = [str(part) for part in found["loc"][2:]]
+    """Pointer and detail of one pydantic error; its location begins with "query", or "body" and a parameter's name."""
+    path = [str(part) for part in found["loc"][1 if found["loc"][0] == "query" else 2 :]]
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     if found["type"] == "extra_forbidden" and len(path) == 1:
         return pointer, NOT_YET.get(path[0]) or _unknown_field(path[0])

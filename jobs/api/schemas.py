@@ -165,6 +165,13 @@ class JobResult(BaseModel):
     completed_at: datetime | None
 
 
+class Referenced(BaseModel):
+    """What a job is about; code may have named it at greater length than the API takes."""
+
+    type: str
+    id: str
+
+
 class ListedJob(JobStatus):
     """A job without its arguments and its result: `/api/jobs/{id}` has those."""
 
@@ -178,7 +185,7 @@ class ListedJob(JobStatus):
     retry_count: int
     max_retries: int | None
     tags: dict[str, str]
-    reference: Reference | None
+    reference: Referenced | None
     worker: str | None
     created_by: str | None
     error: str | None

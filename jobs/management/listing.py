@@ -50,7 +50,7 @@ def _table(rows: Iterable[tuple[str, ...]], out: TextIO) -> None:
     shown = COLUMNS if console.width >= WIDE else NARROW
     table = Table(box=None, pad_edge=False)
     for name in shown:
-        table.add_column(name, no_wrap=True, min_width=36 if name == "id" else None)
+        table.add_column(name, no_wrap=name != "task", overflow="fold")
     for row in rows:
         table.add_row(*(Text(row[COLUMNS.index(name)]) for name in shown))
     console.print(table)

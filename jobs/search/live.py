@@ -79,4 +79,5 @@ def _parts(wanted: Wanted) -> Iterator[QuerySet[Job]]:
     if states & LEASED:
         leases = Lease.objects.using(jobs_alias()).values_list("job_ids", flat=True)
         leased = [id_ for ids in leases[:MOST] for id_ in ids]
-        yield jobs.filter(Among(leased), state__in=sorted(LEASED))
+        if leased:
+            yield jobs.filter(Among(leased), state__in=sorted(LEASED))

@@ -40,8 +40,23 @@ rows = st.fixed_dictionaries(
 QUERIES = [
     *("", "status:failed", "status:pending", "status:active", "status:finished", "state:completed", "-state:completed"),
     *("queue:mail", "queue:rare,mail", "queue:ra*", "task:mail.send", "task:mail.*", "task:mail.send queue:mail"),
-    *("tag:x", "tag:x=1", "-tag:x", "tag:x=1 -tag:x=2", "reference:shop.order:7", "args.user_id:42", "-args.user_id:42"),
-    *("worker:w1@host", "-worker:w1@host", "created:>-3h", "created:<-3h", "created:2026-01-31", "created:>-90m queue:mail"),
+    *(
+        "tag:x",
+        "tag:x=1",
+        "-tag:x",
+        "tag:x=1 -tag:x=2",
+        "reference:shop.order:7",
+        "args.user_id:42",
+        "-args.user_id:42",
+    ),
+    *(
+        "worker:w1@host",
+        "-worker:w1@host",
+        "created:>-3h",
+        "created:<-3h",
+        "created:2026-01-31",
+        "created:>-90m queue:mail",
+    ),
     *("status:failed queue:mail args.user_id:42 created:>-24h -tag:x", "status:finished task:mail.* -queue:rare"),
     *("state:completed,dead_letter queue:mail", "created:<-90m status:failed", "reference:shop.order:8 tag:x=2"),
 ]

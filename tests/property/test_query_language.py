@@ -1,6 +1,8 @@
 """The query language: what is written is read back, and what can't be read is refused with a place."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -36,6 +38,14 @@ compared = st.builds(
 )
 
 
+def outcome(made: Callable[[], Any]) -> tuple[Any, Any]:
+    """What it returns, and how it refuses."""
+    try:
+        return made(), None
+    except InvalidSearch as error:
+        return None, error
+
+
 @given(st.lists(many | compared, max_size=6).map(tuple))
 def test_what_is_rendered_parses_to_the_same_terms(terms: tuple[Term, ...]) -> None:
     assert parse(render(terms)) == terms
@@ -50,21 +60,18 @@ def test_what_is_rendered_parses_to_the_same_terms(terms: tuple[Term, ...]) -> N
 @example("created:>1,2")
 @example("é:x")
 def test_any_text_is_read_or_refused_with_the_place(text: str) -> None:
-    try:
-        terms = parse(text)
-    except InvalidSearch as error:
-        assert error.field == "q"
-        assert "At character " in str(error) or "at most" in str(error)
-    else:
+    terms, refusal = outcome(lambda: parse(text))
+    if terms is not None:
         assert parse(render(terms)) == terms
+    else:
+        assert refusal.field == "q"
+        assert "At character " in str(refusal) or "at most" in str(refusal)
 
 
 @given(st.lists(many | compared, max_size=6).map(tuple))
 def test_any_terms_mean_jobs_or_are_refused(terms: tuple[Term, ...]) -> None:
-    try:
-        wanted(terms, now=NOW)
-    except InvalidSearch as error:
-        assert str(error)
+    found, refusal = outcome(lambda: wanted(terms, now=NOW))
+    assert found is not None or refusal.field == "q"
 
 
 @given(st.text(max_size=30), st.sampled_from(["created", "started", "took", "priority"]), st.sampled_from(["", ">"]))
@@ -75,14 +82,12 @@ def test_any_terms_mean_jobs_or_are_refused(terms: tuple[Term, ...]) -> None:
 @example("9999-12-31", "created", "")
 @example("9999999999", "priority", ">")
 def test_any_bound_is_read_or_refused(text: str, field: str, sign: str) -> None:
-    try:
-        wanted((Term(field, (Word(text),), compared=sign),), now=NOW)
-    except InvalidSearch as error:
-        assert "expected" in str(error) or " is " in str(error) or "given" in str(error) or "NUL" in str(error)
+    found, refusal = outcome(lambda: wanted((Term(field, (Word(text),), compared=sign),), now=NOW))
+    assert found is not None or any(word in str(refusal) for word in (" is no ", " is longer ", "must be given", "NUL"))
 
 
 @given(
-    st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 30), timezones=st.just(UTC)),
+    st.datetimes(timezones=st.just(UTC)).filter(lambda moment: moment.year >= 1970),
     st.uuids(),
     st.integers(2, 10**6),
     st.integers(0, 10**12),
@@ -96,9 +101,5 @@ def test_a_cursor_is_read_as_it_was_written(moment: datetime, id_, page: int, co
 
 @given(st.text(max_size=60) | st.text("abcWzE0_-=", max_size=80))
 def test_what_is_no_cursor_is_refused(text: str) -> None:
-    try:
-        cursors.read(text, ())
-    except InvalidSearch as error:
-        assert error.field == "cursor"
-    else:
-        raise AssertionError(text)
+    place, refusal = outcome(lambda: cursors.read(text, ()))
+    assert (place, refusal and refusal.field) == (None, "cursor")
