@@ -67,18 +67,19 @@ def sources(wanted: Wanted) -> Iterator[Source]:
         if guess(tagged) <= RARE:
             yield Sorted(tagged, wanted.is_only("tag"))
     if wanted.final and wanted.final <= FAILED:
-        yield Indexed("ended", wanted, wanted.is_only("states"), {"states": sorted(wanted.final)})
+        yield Indexed("ended_keys", "ended_count", wanted, wanted.is_only("states"), {"states": sorted(wanted.final)})
     # All lanes, if nothing else is known: finished jobs may lie behind any number of those that wait.
     if (lanes := _lanes(wanted)) is not None:
         params = {"tasks": [task for task, _ in lanes], "queues": [queue for _, queue in lanes]}
-        yield Indexed("lane", wanted, wanted.is_only("task", "queue"), params)
+        yield Indexed("lane_keys", "lane_count", wanted, wanted.is_only("task", "queue"), params)
 
 
 @dataclass(frozen=True)
 class Indexed:
-    """An index in the lists' own order, read by two statements: `<name>_keys` and `<name>_count`."""
+    """An index in the lists' own order, read by two statements."""
 
-    name: str
+    keys: str
+    counted: str
     wanted: Wanted
     is_whole: bool
     params: dict[str, Any]
@@ -86,11 +87,11 @@ class Indexed:
     @cached_property
     def count(self) -> int:
         ends = {"since": self.wanted.since, "until": self.wanted.until}
-        return rows(f"{self.name}_count", **ends, **self.params, limit=COUNTED + 1)[0][0]
+        return rows(self.counted, **ends, **self.params, limit=COUNTED + 1)[0][0]
 
     def read(self, behind: Key, most: int) -> list[Key]:
         place = {"created_at": behind.created_at, "id": behind.id, "since": self.wanted.since}
-        return [Key(*row) for row in rows(f"{self.name}_keys", **place, **self.params, limit=most)]
+        return [Key(*row) for row in rows(self.keys, **place, **self.params, limit=most)]
 
 
 @dataclass(frozen=True)

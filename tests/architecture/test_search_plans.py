@@ -155,7 +155,7 @@ def test_a_page_within_many_jobs_of_one_moment_reads_no_more_than_it_shows() -> 
     """As after a bulk call: were the index without the id, each page would read them all."""
     with opened() as link:
         count = buffers(link, 20_000)
-        assert count < 60, count
+        assert count < 150, count
 
 
 def buffers(link: Link, jobs: int) -> int:
