@@ -17,12 +17,18 @@ FREELY = {"jit": "off"}
 
 @contextmanager
 def patience(seconds: float, planner: dict[str, str]) -> Iterator[None]:
-    """A block whose statements may take so long each. Raises SearchTooSlow; what was read before it is kept."""
+    """A block whose statements may take so long each, and all see the same moment, unless in somebody's transaction.
+
+    Raises SearchTooSlow; what was read before it is kept.
+    """
     alias = jobs_alias()
     nested = connections[alias].in_atomic_block
     given = {"statement_timeout": str(max(1, int(seconds * 1000))), **planner}
     try:
         with transaction.atomic(using=alias):
+            if not nested:
+                # Else a job that goes from one state to another meanwhile is where nobody looks any more.
+                _execute(alias, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             before = _set(alias, given)
             yield
             if nested:
@@ -31,6 +37,11 @@ def patience(seconds: float, planner: dict[str, str]) -> Iterator[None]:
         if isinstance(cause_of(error), psycopg.errors.QueryCanceled):
             raise SearchTooSlow from error
         raise
+
+
+def _execute(alias: str, sql: str) -> None:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql)
 
 
 def _set(alias: str, values: dict[str, str]) -> dict[str, str]:

@@ -70,7 +70,7 @@ class Ways:
             return Stretch(keys_of(jobs.order_by(*ORDER)[:need]), reached)
 
     def _by_index(self, behind: Key, need: int) -> Stretch | None:
-        """What live jobs and one source tell, live ones first: one that ends meanwhile is found twice, not missed."""
+        """What live jobs and one source tell; None if they can't be asked."""
         with suppress(SearchTooSlow), patience(SOON, ALONG_INDEXES):
             if not self._live.are_few:
                 return None

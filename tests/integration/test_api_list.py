@@ -303,6 +303,26 @@ def test_a_search_that_takes_too_long_is_ended_and_says_how_to_narrow_it(
     assert found(api)["total"] == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_changes_while_it_is_looked_for_is_found_as_it_was(
+    api: Client, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Live jobs are read before finished ones: one that is requeued between the two would be in neither."""
+    monkeypatch.setattr(ways, "GLANCE", 1)
+    id_ = make_job(state="failed", queue="mail", created_at=HOUR_AGO)
+    for _ in range(210):
+        make_job(queue="other")
+
+    def requeued(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "AS lane (task, queue)" in sql:
+            link._open().execute("UPDATE jobs_job SET state = 'pending', finished_at = NULL WHERE id = %s", [id_])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(requeued):
+        assert ids(api, queue="mail") == {str(id_)}
+    assert Job.objects.get(pk=id_).state == "pending"
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_callers_own_settings_hold_again_after_a_search(fails: bool) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
