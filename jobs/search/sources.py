@@ -45,10 +45,10 @@ def stretch(source: Source, wanted: Wanted, behind: Key, need: int) -> Stretch:
     """What matches of a source behind a key: a few are looked at first, then all or some."""
     if source.is_whole:
         return _looked(source, wanted, behind, need)
-    first = _looked(source, wanted, behind, 4 * need)
+    first = _looked(source, wanted, behind, min(4 * need, SOME))
     if first.is_enough(need):
         return first
-    return _looked(source, wanted, behind, max(4 * need, COUNTED if source.count <= COUNTED else SOME))
+    return _looked(source, wanted, behind, COUNTED if source.count <= COUNTED else max(4 * need, SOME))
 
 
 def matching(wanted: Wanted, keys: list[Key]) -> list[Key]:

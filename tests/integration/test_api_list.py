@@ -12,7 +12,7 @@ from django.test import Client
 
 from jobs.engine.link import Link
 from jobs.models import Job
-from jobs.search import given, ways
+from jobs.search import given, live, ways
 from jobs.search.fields import FIELDS
 from jobs.search.patience import FREELY, patience
 from jobs.states import FINAL, LIVE, State
@@ -301,6 +301,18 @@ def test_a_search_that_takes_too_long_is_ended_and_says_how_to_narrow_it(
         body = problem(api.get("/api/jobs"), 503, "search_too_slow")
     assert "Narrow it by state" in body["detail"]
     assert found(api)["total"] == 1
+
+
+def test_a_first_page_that_shows_all_there_is_has_no_next_one(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where only the newest jobs were looked through: the exact total says that nothing lies further back."""
+    for module, name, value in ((ways, "GLANCE", 1), (ways, "LOOK", 1), (live, "MOST", 1), (ways, "max", min)):
+        monkeypatch.setattr(module, name, value, raising=False)
+    for age in range(5):
+        make_job(created_at=datetime.now(UTC) - timedelta(hours=age))
+    newest = str(make_job(worker="w1"))
+    page = found(api, worker="w1")
+    assert ([job["id"] for job in page["jobs"]], page["total"], page["next_cursor"]) == ([newest], 1, None)
+    assert found(api)["next_cursor"]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -4,7 +4,7 @@ SELECT count(*)
           FROM unnest(%(tasks)s::text[], %(queues)s::text[]) AS lane (task, queue)
          CROSS JOIN LATERAL (
                    SELECT 1 FROM jobs_job
-                    WHERE finished_at IS NOT NULL AND task = ANY (ARRAY[lane.task]) AND queue = lane.queue
+                    WHERE finished_at IS NOT NULL AND task = lane.task AND queue = lane.queue
                       AND created_at >= %(since)s::timestamptz AND created_at < %(until)s::timestamptz
                     LIMIT %(limit)s) AS job
          LIMIT %(limit)s) AS counted

@@ -1,5 +1,6 @@
 -- task_duration: mean seconds of one task's latest finished runs; NULL when it never ran.
 -- Latest by their calls, some of each queue that it ran in: that is the order that an index keeps of its jobs.
+-- An array of one task, and the index's whole order: with `task =` a plan may walk the newest of all tasks.
 WITH RECURSIVE lane AS (
     (SELECT task, queue FROM jobs_job
       WHERE finished_at IS NOT NULL AND (task, queue) >= (%(task)s, '') AND task <= %(task)s
