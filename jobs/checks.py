@@ -8,6 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from .conf import jobs_settings
+from .tasks.blocking.conf import blocking_settings
+from .tasks.tempfiles.conf import tempfiles_settings
 
 HINT = (
     "Remove it. In tests, use run_jobs() and assert_enqueued() of jobs.testing; "
@@ -17,11 +19,13 @@ HINT = (
 
 @register()
 def settings_are_sound(**_: Any) -> list[CheckMessage]:
-    try:
-        jobs_settings()
-    except ImproperlyConfigured as problems:
-        return [Error(problem, id="jobs.E001") for problem in str(problems).splitlines()]
-    return []
+    found: list[CheckMessage] = []
+    for read in (jobs_settings, blocking_settings, tempfiles_settings):
+        try:
+            read()
+        except ImproperlyConfigured as problems:
+            found += [Error(problem, id="jobs.E001") for problem in str(problems).splitlines()]
+    return found
 
 
 @register()

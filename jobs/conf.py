@@ -1,20 +1,22 @@
 """The platform's settings: typed, with units, all problems reported at once.
 
-Each field `x` is the Django setting `JOBS_X`, or the environment variable of that name, or the default here.
+Each field `x` is the Django setting `JOBS_X`, or the environment variable of that name, or the default here. The
+built-in tasks declare theirs in the same way, under prefixes of their own.
 """
 
 import math
 import os
-import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+FOLDERS = tuple[str, ...]
 CENTURY = 100 * 365.25 * 86_400.0
 """Seconds. What lies further ahead overflows somewhere between Python and PostgreSQL."""
 
@@ -67,7 +69,7 @@ class JobsSettings:
     """Seconds after which a lease that no worker has won is taken back."""
     carrier_seconds: float = 0.05
     """Expected work of one broker message, seconds; short jobs share a message up to it, with 0 none does."""
-    carrier_max: int = 400
+    carrier_max: int = 1000
     """Most jobs of one lease."""
     carrier_budget: float = 1.0
     """Seconds after which a worker process gives back the jobs of its message that have not started."""
@@ -161,41 +163,76 @@ _ABOVE_ZERO = (
 )
 
 
+class Settings(Protocol):
+    """A dataclass of settings that knows what is wrong with its values."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def problems(self) -> list[str]: ...
+
+
+S = TypeVar("S", bound=Settings)
+
+
 @cache
 def jobs_settings() -> JobsSettings:
     """Read and check the settings once. Raises ImproperlyConfigured with every problem found."""
+    return read(JobsSettings, "JOBS_")
+
+
+def read(kind: type[S], prefix: str) -> S:
+    """The same for any settings. Raises ImproperlyConfigured with every problem found."""
     given: dict[str, Any] = {}
     problems: list[str] = []
-    hints = typing.get_type_hints(JobsSettings)
-    for field in fields(JobsSettings):
-        name = f"JOBS_{field.name.upper()}"
+    hints = typing.get_type_hints(kind)
+    for field in fields(kind):
+        name = f"{prefix}{field.name.upper()}"
         raw = getattr(django_settings, name, os.environ.get(name))
         if raw is None:
             continue
         try:
             given[field.name] = _typed(raw, hints[field.name])
         except (ValueError, TypeError, OverflowError):
-            problems.append(f"{name} is {raw!r}; expected {hints[field.name].__name__}.")
-    loaded = JobsSettings(**given)
+            problems.append(f"{name} is {raw!r}; expected {_said(hints[field.name])}.")
+    loaded = kind(**given)
     problems += loaded.problems()
     if problems:
         raise ImproperlyConfigured("\n".join(problems))
     return loaded
 
 
-def _typed(raw: object, kind: type | types.UnionType) -> object:
+def forget_on_change(prefix: str, forget: Callable[[], None]) -> None:
+    """Call `forget`, which empties the cache of settings under this prefix, when one of them changes in a test."""
+
+    def changed(*, setting: str, **_: object) -> None:
+        if setting.startswith(prefix):
+            forget()
+
+    setting_changed.connect(changed, weak=False, dispatch_uid=f"jobs.conf {prefix}")
+
+
+def _typed(raw: object, kind: Any) -> object:
     if kind is bool:
         if str(raw).lower() not in {"1", "0", "true", "false", "on", "off"}:
             raise ValueError(raw)
         return str(raw).lower() in {"1", "true", "on"}
     if kind is int and isinstance(raw, float) and raw != int(raw):
         raise ValueError(raw)
-    return kind(raw)  # type: ignore[operator]
+    if kind == FOLDERS:
+        return _folders(raw)
+    return kind(raw)
 
 
-def _forget(*, setting: str, **_: object) -> None:
-    if setting.startswith("JOBS_"):
-        jobs_settings.cache_clear()
+def _folders(raw: object) -> tuple[str, ...]:
+    if isinstance(raw, str):
+        return tuple(filter(None, raw.split(os.pathsep)))
+    if not isinstance(raw, list | tuple):
+        raise TypeError(raw)
+    return tuple(os.fsdecode(folder) for folder in raw)
 
 
-setting_changed.connect(_forget, dispatch_uid="jobs.conf")
+def _said(kind: Any) -> str:
+    return f"a list of folders, or one text with {os.pathsep!r} between them" if kind == FOLDERS else kind.__name__
+
+
+forget_on_change("JOBS_", jobs_settings.cache_clear)

@@ -56,6 +56,14 @@ class InvalidPause(JobsError, ValueError):
     """What a pause is of, or its end, can't be; its text says what is expected."""
 
 
+class InvalidFetch(JobsError, ValueError):
+    """A fetch that can't be counted for the blocking monitor: nothing was written."""
+
+
+class InvalidFolder(JobsError, OSError):
+    """A folder for temporary files that can't be made or used safely."""
+
+
 class EngineOnly(JobsError, TypeError):
     """A write to the engine's rows from outside the engine."""
 

@@ -204,6 +204,11 @@ def plan_carriers(
     return carriers
 
 
+def lull(carriers: Sequence[Sequence[Candidate]], expected: Callable[[str], float | None]) -> float:
+    """Seconds without need for a further carrier: a quarter of the least work among these, 0 if one is unknown."""
+    return min(sum(expected(job.task) or 0.0 for job in carrier) for carrier in carriers) / 4
+
+
 def share_messages(leases: Sequence[T], places: Sequence[float], room: int, most: int) -> list[list[T]]:
     """Which leases, in order, go to a worker in one message: up to a place together, spread over the room there is."""
     share = min(most, math.ceil(len(leases) / room))

@@ -79,5 +79,11 @@ CELERY_TIMEZONE = TIME_ZONE
 
 JOBS_DEFAULT_MAX_RETRIES = int(os.environ.get("JOBS_DEFAULT_MAX_RETRIES", "3"))
 
+# The task of schedules that /api/admin/scheduled-jobs is given without one.
+SCHEDULE_DEFAULT_TASK = os.environ.get("SCHEDULE_DEFAULT_TASK")
+
 FEEDS_TIMEOUT = float(os.environ.get("FEEDS_TIMEOUT", "20"))
 FEEDS_MAX_BYTES = int(os.environ.get("FEEDS_MAX_BYTES", str(10 * 1024 * 1024)))
+
+# `cleanup_tempfiles` empties these; resolved, as it follows no symbolic link.
+TEMPFILES_FOLDERS = os.environ.get("TEMPFILES_FOLDERS") or [str(embedded.HOME.resolve() / "tmp")]

@@ -3,7 +3,7 @@
 import difflib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -25,17 +25,17 @@ from ..errors import (
 )
 from ..submit import BadArguments
 from .auth import challenge
-from .schemas import NOT_YET, SubmitJob
+from .schemas import NOT_YET
 
 logger = logging.getLogger("jobs")
 
 
 class Refused(Exception):
-    """An answer that is no success: HTTP status, a code for programs, a detail for people."""
+    """An answer that is no success: HTTP status, a code for programs, a detail for people, as `respond` takes them."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, *, errors: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+        self.status, self.code, self.detail, self.errors = status, code, detail, errors
 
 
 def respond(
@@ -64,6 +64,20 @@ def register(api: NinjaAPI) -> None:
         api.add_exception_handler(error, handler)
 
 
+def unknown_field(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+    return f"Unknown field {name[:80]!r}, or the same field by two names. {hint}"
+
+
+def refuse_unknown(request: HttpRequest, known: Iterable[str]) -> None:
+    """The framework passes over query parameters that it does not know. Raises Refused."""
+    names = list(known)
+    if unknown := [name for name in request.GET if name not in names]:
+        errors = [(f"/{name[:80]}", unknown_field(name, names)) for name in unknown]
+        raise Refused(422, "invalid_filter", errors[0][1], errors=errors)
+
+
 def only_problems(api: NinjaAPI, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """The view, with a problem for what the framework answers or raises outside its own operations."""
 
@@ -83,7 +97,7 @@ def only_problems(api: NinjaAPI, view: Callable[..., HttpResponse]) -> Callable[
 
 
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
-    return respond(error.status, error.code, error.detail)
+    return respond(error.status, error.code, error.detail, errors=error.errors)
 
 
 def _unauthorized(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
@@ -152,16 +166,10 @@ def _bad_field(found: dict[str, Any]) -> tuple[str, str]:
     path = [str(part) for part in found["loc"][1 if found["loc"][0] == "query" else 2 :]]
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     if found["type"] == "extra_forbidden" and len(path) == 1:
-        return pointer, NOT_YET.get(path[0]) or _unknown_field(path[0])
+        return pointer, NOT_YET.get(path[0]) or unknown_field(path[0], found["known"])
     if not path and found["type"] in ("missing", "model_type", "model_attributes_type", "dict_type"):
         return pointer, "Expected a JSON object."
     return pointer, found["msg"].removeprefix("Value error, ")
-
-
-def _unknown_field(name: str) -> str:
-    near = difflib.get_close_matches(name, SubmitJob.names(), n=1)
-    hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(SubmitJob.names())}."
-    return f"Unknown field {name[:80]!r}, or the same field by two names. {hint}"
 
 
 def _too_big(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -116,10 +116,6 @@ class SubmitJob(BaseModel):
     tags: dict[str, str] | None = None
     reference: Reference | None = None
 
-    @classmethod
-    def names(cls) -> list[str]:
-        return list(cls.model_fields)
-
 
 class JobStatus(BaseModel):
     job_id: UUID

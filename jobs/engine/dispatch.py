@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from ..conf import JobsSettings
 from ..errors import BrokerDown, QueueRefused
-from ..policy import Candidate, place, plan_carriers, share_messages
+from ..policy import Candidate, lull, place, plan_carriers, share_messages
 from ..wire import MOST_LEASES
 from .broker import Broker, Message
 from .durations import Durations
@@ -24,6 +24,8 @@ logger = logging.getLogger("jobs")
 LOCK_FAMILY = 0x6A6F6273  # "jobs"
 LENGTH_AGE = 0.25
 """Seconds for which the length of a broker queue is taken as known."""
+LONGEST_LULL = 0.025
+"""Seconds that are waited at most between two rounds, however long the jobs are that were sent."""
 FULL = 10**9
 """Messages that wait in a queue that the broker refuses: no room for another."""
 SET_ASIDE = 2_000
@@ -54,6 +56,8 @@ class Dispatcher:
         self._turn = 0
         self._pausing = False
         self._resend_all = False
+        self.lull = 0.0
+        """Seconds after a round that may pass before a slot stands still: each has a carrier more than it runs."""
 
     def lead(self) -> bool:
         """Try to become the active dispatcher. A new leader sends every unwon lease again: a win happens only once."""
@@ -81,6 +85,7 @@ class Dispatcher:
             return 0
         window = read_window(self.link, timeout=self.settings.worker_timeout)
         sent, empty = 0, set[str]()
+        self.lull = LONGEST_LULL
         for queue in queues:
             if queue not in empty:
                 count = self._dispatch_queue(queue, window)
@@ -153,6 +158,7 @@ class Dispatcher:
                 return 0
             places = [place(carrier[0], **how) for carrier in carriers]
             self.durations.note_carriers(queue, carriers, places)
+            self.lull = min(self.lull, lull(carriers, self.durations.expected))
             tokens = [uuid4() for _ in carriers]
             leased = self.link.rows(
                 "dispatch",

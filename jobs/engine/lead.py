@@ -68,7 +68,7 @@ def _loop(
             continue
         longest = settings.carrier_seconds / 2 if dispatcher.is_backed_up else settings.poll_interval
         # After a claim there is no more room, or no more work, for a moment.
-        idle = 0.002 if busy else min(longest, max(0.002, idle * 1.5))
+        idle = max(0.002, dispatcher.lull) if busy else min(longest, max(0.002, idle * 1.5))
         if dispatcher.link.notified(idle):
             idle = 0.002
 

@@ -1,3 +1,4 @@
+from .blocking import DomainHour
 from .dead_letters import DeadLetter
 from .feeds import Feed, FeedEntry
 from .jobs import Attempt, AuditEntry, Chord, Job, Lease, Queue, Worker
@@ -8,6 +9,7 @@ __all__ = [
     "AuditEntry",
     "Chord",
     "DeadLetter",
+    "DomainHour",
     "Feed",
     "FeedEntry",
     "Job",

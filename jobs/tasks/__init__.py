@@ -1,5 +1,5 @@
 """The built-in tasks; importing this package registers them."""
 
-from . import feeds
+from . import blocking, feeds, tempfiles
 
-__all__ = ["feeds"]
+__all__ = ["blocking", "feeds", "tempfiles"]

@@ -13,7 +13,7 @@ class Measure:
     name: str
     title: str
     kind: str
-    """enqueue, drain, latency, delayed or rival."""
+    """enqueue, drain, latency, delayed, schedules or rival."""
     share: float
     """Jobs of one repetition, as a share of --jobs."""
     task: str = "noop"
@@ -54,6 +54,7 @@ MEASURES = (
     Measure(name="latency", title="commit to start, idle", kind="latency", task="stamp", share=0.01),
     Measure(name="latency-200", title="commit to start, 200 jobs/s", kind="latency", task="stamp", share=0.1, pace=200),
     Measure(name="delayed", title="lateness of delayed jobs", kind="delayed", task="stamp", share=0.02),
+    Measure(name="schedules", title="a tenth of the schedules due at one moment", kind="schedules", share=1.0),
 )
 RIVALS = (
     Measure(name="celery", title="stock Celery, no results", kind="rival", way="stock", share=0.3),

@@ -10,12 +10,14 @@ HEADS: dict[str, tuple[str, ...]] = {
     "enqueue": ("calls/s", "caller CPU µs"),
     "drain": ("jobs/s", "busy %", "useful %", "CPU s: disp.", "worker", "child", "postgres"),
     "latency": ("p50 ms", "p95 ms", "p99 ms", "max ms"),
+    "schedules": ("p50 ms", "p95 ms", "p99 ms", "max ms", "all ms", "beat CPU % at rest"),
     "rival": ("enqueue/s", "drain/s", "CPU s: worker", "child"),
 }
 TITLES = {
     "enqueue": "Enqueue",
     "drain": "Drain",
     "latency": "Latency and lateness",
+    "schedules": "Schedules",
     "rival": "Rivals",
 }
 
@@ -58,6 +60,9 @@ def _cells(kind: str, measure: dict[str, Any]) -> Iterator[str]:
         yield f"{median['caller_cpu_us']:,.0f}"
     elif kind == "latency":
         yield from (f"{median[f'{name}_ms']:,.1f}" for name in ("p50", "p95", "p99", "max"))
+    elif kind == "schedules":
+        yield from (f"{median[f'{name}_ms']:,.1f}" for name in ("p50", "p95", "p99", "max", "all_committed"))
+        yield f"{median['rest_cpu_percent']:.2f}"
     elif kind == "drain":
         yield f"{median['per_second']:,.0f}"
         yield f"{median['busy_percent']:.0f}"

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from . import draining, enqueueing, facts, latency, rivals, statements
+from . import beating, draining, enqueueing, facts, latency, rivals, statements
 from .figures import medians, ratio
 from .plan import Measure, chosen
 from .site import Site
@@ -23,6 +23,8 @@ DEFINITIONS = {
     "postgres: the backends of the bench's connections, where the server runs on this machine",
     "latency": "from the caller's commit to the first statement of the task, by the clock of this machine",
     "lateness": "from the time that the job waits for to its recorded start, by the clock of the database",
+    "schedules": "from the due time to the insert of the job, by the clock of the database; of the beat, user and "
+    "system time while nothing is due",
     "rival": "as a drain, but from the first start of a task to the last one, since stock Celery records no end",
 }
 COMPARED = (
@@ -103,6 +105,8 @@ def _once(site: Site, measure: Measure, jobs: int, dice: random.Random) -> dict[
             return latency.run(site, measure, jobs, dice)
         case "delayed":
             return latency.delayed(site, measure, jobs, dice)
+        case "schedules":
+            return beating.run(site, measure, jobs)
         case _:
             return rivals.run(site, measure, jobs)
 

@@ -55,6 +55,14 @@ class Browser:
     def text(self, selector: str) -> str:
         return self._get(f"element/{self._find('css selector', selector)}/text")
 
+    def shows(self, selector: str, text: str) -> bool:
+        """Whether an element has that text now; a script may replace it at any moment."""
+        script = "return document.querySelector(arguments[0])?.textContent"
+        return self._ask("execute/sync", script=script, args=[selector]) == text
+
+    def attribute(self, selector: str, name: str) -> str:
+        return self._get(f"element/{self._find('css selector', selector)}/attribute/{name}")
+
     def title(self) -> str:
         return self._get("title")
 
@@ -173,3 +181,33 @@ def test_a_dead_letter_is_requeued_with_other_arguments(browser: Browser, live_s
     browser.click(".jobs-edit button")
     assert browser.text(".messagelist .success") == "Requeued 1 job."
     assert Job.objects.get(pk=dead).args == "[1, 2]"
+
+
+def test_a_schedule_is_made_by_its_form_run_now_and_seen_in_the_list(browser: Browser, live_server) -> None:
+    User.objects.create_superuser("alice", password="a long password")
+    browser.open(live_server.url + reverse("admin:django_celery_beat_periodictask_add"))
+    browser.type("#id_username", "alice")
+    browser.type("#id_password", "a long password")
+    browser.click("input[type=submit]")
+    browser.type("#id_name", "nightly")
+    browser.type("#id_when", "30 2 * * mon-fri")
+    browser.type("#id_zone", "\ue009a\ue000Europe/Berlin")
+    words = "At 02:30, Monday through Friday (Europe/Berlin)."
+    wait_until(lambda: browser.shows("#preview-body.is-live .sched-words", words), within=10, what="a live preview")
+    browser.click("#id_task option[value='tests.support.tasks.add']")
+    browser.click("input[name=_preview]")
+    assert browser.text("#preview-body:not(.is-live) .sched-words") == words
+    assert "UTC" in browser.text(".sched-dues tbody tr:nth-child(10)")
+    assert "missing a required argument" in browser.text(".field-args .errorlist")
+    browser.type("#id_args", "\ue009a\ue000[1, 2]")
+    browser.click("input[name=_continue]")
+    assert "was added successfully" in browser.text(".messagelist .success")
+
+    browser.click(".sched-do-run")
+    assert "Started a run: job" in browser.text(".messagelist .success")
+    job = Job.objects.get()
+    assert (job.task, job.args, job.state) == ("tests.support.tasks.add", "[1, 2]", "pending")
+    assert "manual by alice" in browser.text(".sched-runs tbody tr")
+    browser.open(live_server.url + reverse("admin:django_celery_beat_periodictask_changelist"))
+    assert browser.attribute("#result_list .sched-strip", "aria-label") == "The latest 1: 1 pending"
+    assert "manual by alice" in browser.attribute("#result_list .sched-bar", "title")

@@ -6,10 +6,9 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
-from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from jobs.models import AuditEntry, Job
+from jobs.models import AuditEntry
 from tests.support.admin import JOBS, page, select, signed_in, text
 from tests.support.rows import hold, make_job, make_worker
 
@@ -64,19 +63,6 @@ def test_task_results_appear_with_the_first_one(superuser: Client) -> None:
     TaskResult.objects.create(task_id="x")
     assert superuser.get(url).status_code == 200
     assert url in text(superuser, reverse("admin:index"))
-
-
-def test_running_a_schedule_needs_the_permission_to_change_it(viewer: Client, superuser: Client) -> None:
-    every = IntervalSchedule.objects.create(every=1, period="days")
-    task = PeriodicTask.objects.create(name="x", task="tests.support.tasks.noop", interval=every, enabled=False)
-    url = reverse("admin:django_celery_beat_periodictask_changelist")
-    for action in ("run_tasks", "enable_tasks", "toggle_tasks"):
-        select(viewer, url, task.pk, action=action)
-    task.refresh_from_db()
-    assert not task.enabled
-    assert not Job.objects.exists()
-    select(superuser, url, task.pk, action="run_tasks")
-    assert Job.objects.get().task == "tests.support.tasks.noop"
 
 
 def test_a_schedule_chooses_among_the_registered_tasks(superuser: Client) -> None:

@@ -88,5 +88,15 @@ def test_openapi_describes_every_route(client):
         "/api/jobs/{job_id}/cancel",
         "/api/jobs/{job_id}/retry",
         "/api/health",
+        "/api/jobs/schedules",
+        "/api/jobs/schedules/preview",
+        "/api/jobs/schedules/{schedule_id}",
+        *(
+            f"/api/jobs/schedules/{{schedule_id}}/{what}"
+            for what in ("trigger", "pause", "resume", "backfill", "preview", "occurrences")
+        ),
+        "/api/admin/scheduled-jobs",
+        "/api/admin/scheduled-jobs/{schedule_id}",
+        "/api/admin/scheduled-jobs/{schedule_id}/toggle",
     }
     assert {"type": "http", "scheme": "bearer"} in found["components"]["securitySchemes"].values()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from jobs.policy import Candidate, may_retry, plan_carriers, retry_delay, share_messages
+from jobs.policy import Candidate, lull, may_retry, plan_carriers, retry_delay, share_messages
 
 
 @pytest.mark.parametrize(
@@ -96,3 +96,15 @@ def test_a_duration_that_a_jumping_clock_made_counts_as_none_or_as_nothing() -> 
 @pytest.mark.parametrize("room", [0, -3])
 def test_without_room_nothing_leaves(room: int) -> None:
     assert plan("short", room=room) == []
+
+
+@pytest.mark.parametrize(
+    ("carriers", "seconds"),
+    [(["slow"], 2.5), (["slow", "quick quick"], 0.005), (["slow", "new"], 0.0), (["quick", "quick quick"], 0.0025)],
+)
+def test_the_dispatcher_rests_while_every_slot_has_work_for_four_times_as_long(
+    carriers: list[str], seconds: float
+) -> None:
+    known = {"slow": 10.0, "quick": 0.01}
+    planned = [[Candidate(UUID(int=0), task) for task in carrier.split()] for carrier in carriers]
+    assert lull(planned, known.get) == pytest.approx(seconds)

@@ -1,5 +1,5 @@
 -- dispatch: lease jobs locked by `front`; each token's lease is filled with its jobs, in order, for the winner.
--- Arguments and options above 64 KiB stay in the job row (`fetch`), so that a carrier stays small.
+-- Arguments and options above 16 KiB stay in the job row (`fetch`), so that a carrier stays small.
 -- LIKE, as `=` would let the planner walk the partial index of such jobs for every one of these.
 WITH plan AS MATERIALIZED (
     SELECT * FROM unnest(%(ids)s::uuid[], %(tokens)s::uuid[], %(places)s::real[]) WITH ORDINALITY AS plan (id, token, place, number)
@@ -10,7 +10,7 @@ WITH plan AS MATERIALIZED (
      WHERE job.id = plan.id AND job.state LIKE 'pending'
     RETURNING plan.token, plan.place, plan.number, job.id, job.task, job.args, job.kwargs, job.options, job.attempt, job.retries, job.max_retries,
               job.priority, job.expires_at, job.retry_until, job.tags, job.reference_type, job.reference_id, job.chord,
-              octet_length(job.args) + octet_length(job.kwargs) + coalesce(octet_length(job.options), 0) <= 65536 AS short
+              octet_length(job.args) + octet_length(job.kwargs) + coalesce(octet_length(job.options), 0) <= 16384 AS short
 )
 INSERT INTO jobs_lease (token, queue, routing_key, job_ids, payload, sent_at, place)
 SELECT token, %(queue)s, %(routing_key)s, array_agg(id ORDER BY number),

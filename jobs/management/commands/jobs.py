@@ -21,6 +21,7 @@ from ...models import Job
 from ...states import State
 from ...submit import resubmit, submit
 from ..arguments import json_of, moment_of, priority_of, seconds
+from ..extending import verbs_of_apps
 from ..following import display, follow
 from ..listing import add_list, listing
 from ..operating import add_filter, over
@@ -92,6 +93,8 @@ class Command(BaseCommand):
 
         for name, parser in add_pauses(verbs).items():
             parser.set_defaults(does=getattr(self, name))
+        for add in verbs_of_apps():
+            add(verbs, self)
 
     def handle(self, *args: Any, does: Callable[..., int], **options: Any) -> None:
         # Most of what goes there is no error: it stays uncoloured.

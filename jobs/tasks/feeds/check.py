@@ -1,13 +1,16 @@
 """The task `feeds.check`: fetch, parse, store, and say how far it is."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from ...errors import InvalidFetch
 from ...models.feeds import Feed
+from ..blocking import Outcome, outcome_of, record_fetch
 from . import store
 from .errors import FeedError, shown
 from .fetch import Fetched, NotModified, address, fetch
@@ -60,13 +63,26 @@ def _check(url: str, progress: Progress) -> dict[str, Any]:
 
 
 def _fetched(url: str, known: Feed | None) -> Fetched | NotModified:
-    return fetch(
-        url,
-        known.etag if known else "",
-        known.last_modified if known else "",
-        timeout=getattr(settings, "FEEDS_TIMEOUT", TIMEOUT),
-        max_bytes=getattr(settings, "FEEDS_MAX_BYTES", MAX_BYTES),
-    )
+    try:
+        fetched = fetch(
+            url,
+            known.etag if known else "",
+            known.last_modified if known else "",
+            timeout=getattr(settings, "FEEDS_TIMEOUT", TIMEOUT),
+            max_bytes=getattr(settings, "FEEDS_MAX_BYTES", MAX_BYTES),
+        )
+    except FeedError as error:
+        _count(url, outcome_of(error.status), error.status)
+        raise
+    _count(url, Outcome.SUCCEEDED)
+    return fetched
+
+
+def _count(url: str, outcome: Outcome, status: int | None = None) -> None:
+    """For the blocking monitor, under the domain of the feed's own address, wherever redirects lead."""
+    # A URL may name a host that no domain is called; the fetch has said so better.
+    with suppress(InvalidFetch):
+        record_fetch(address(url)[0].host, outcome, status)
 
 
 def _keep(url: str, fetched: Fetched, progress: Progress) -> dict[str, Any]:

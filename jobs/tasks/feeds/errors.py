@@ -6,7 +6,14 @@ UNREADABLE = "A feed URL that can't be read"
 
 
 class FeedError(Exception):
-    """A feed could not be read; the message names it, what happened, what was expected and what to do."""
+    """A feed could not be read; the message names it, what happened, what was expected and what to do.
+
+    `status` is what the server answered, where that was the reason.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def shown(url: str) -> str:

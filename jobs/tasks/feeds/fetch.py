@@ -105,7 +105,7 @@ async def _get(
             if response.status_code == HTTPStatus.NOT_MODIFIED and sent:
                 return NotModified()
             if response.status_code != HTTPStatus.OK:
-                raise _refused(name, response.status_code)
+                raise FeedError(_refusal(name, response.status_code), status=response.status_code)
             return await _whole(name, response, max_bytes)
 
 
@@ -161,16 +161,16 @@ def _only_http(target: httpx.URL, named: str) -> None:
         )
 
 
-def _refused(name: str, code: int) -> FeedError:
+def _refusal(name: str, code: int) -> str:
     answer = f"{name} answered {code} {httpx.codes.get_reason_phrase(code)}".rstrip()
     match code:
         case 401 | 403 | 407:
-            return FeedError(f"{answer}: give the URL credentials that the server accepts or disable the schedule")
+            return f"{answer}: give the URL credentials that the server accepts or disable the schedule"
         case 429 | 500 | 502 | 503 | 504:
-            return FeedError(f"{answer}: the next scheduled check tries again; if it goes on, tell the feed's owner")
+            return f"{answer}: the next scheduled check tries again; if it goes on, tell the feed's owner"
         case 404 | 410:
-            return FeedError(f"{answer}: correct the URL or disable the schedule")
-    return FeedError(f"{answer} where 200 OK with a feed was expected: correct the URL or disable the schedule")
+            return f"{answer}: correct the URL or disable the schedule"
+    return f"{answer} where 200 OK with a feed was expected: correct the URL or disable the schedule"
 
 
 def _sendable(validator: str) -> str:

@@ -1,0 +1,97 @@
+"""What a schedule would do, before it is saved: in words, its next runs, and where they meet a change of the clock."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+from django_celery_beat.models import PeriodicTask
+
+from jobs.admin import shown
+
+from ..errors import InvalidSchedule
+from ..recurrence import Cron, Once, Recurrence, occurrences, transition_at
+from ..times import recurrence, times_of
+from ..verbs import preview
+
+COUNT = 10
+AHEAD = 400
+"""Days that are searched for the next change of the clock."""
+MET = {
+    "gap": "the clock skips ahead: what was due in between runs now, once",
+    "overlap": "the clock shows this time twice: it runs the first time only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    local: str
+    utc: str
+    when: str
+    met: str = ""
+    """What change of the clock it meets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    words: str
+    zone: str
+    dues: list[Due]
+    warning: str = ""
+    is_valid: bool = True
+
+    @property
+    def is_utc(self) -> bool:
+        return self.zone == "UTC"
+
+
+def preview_of(task: PeriodicTask) -> Preview:
+    """Of a periodic task, saved or not; one that can't be says why."""
+    now = timezone.now()
+    try:
+        times = recurrence(times_of(task, now))
+        dues = preview(task, COUNT)
+    except InvalidSchedule as error:
+        return Preview(str(error), "", [], is_valid=False)
+    zone = zone_of(times)
+    found = [
+        Due(stamp(due, zone), stamp(due, UTC), shown.ago(due), MET.get(met_by(times, zone, due), "")) for due in dues
+    ]
+    once = " Only once." if task.one_off and not isinstance(times, Once) else ""
+    return Preview(f"{times.describe()}.{once}", str(zone), found, _warning(times, zone, dues, now))
+
+
+def zone_of(times: Recurrence) -> ZoneInfo:
+    """The zone in which it is shown: a cron's own, else the site's."""
+    return times.zone if isinstance(times, Cron) else ZoneInfo(timezone.get_default_timezone_name())
+
+
+def stamp(at: datetime, zone: tzinfo) -> str:
+    return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def met_by(times: Recurrence, zone: ZoneInfo, due: datetime) -> str:
+    match times:
+        case Cron():
+            return transition_at(zone, due, cron=times) or ""
+        case Once():
+            return transition_at(zone, due) or ""
+    return ""
+
+
+def _warning(times: Recurrence, zone: ZoneInfo, dues: list[datetime], now: datetime) -> str:
+    """The next change of the clock that it meets, if that is not among the runs that are shown."""
+    if not isinstance(times, Cron) or not dues:
+        return ""
+    for day in _changes(zone, max(now, dues[-1])):
+        for due in occurrences(times, after=day, until=day + timedelta(days=1), limit=1500):
+            if met := met_by(times, zone, due):
+                return f"{stamp(due, zone)}: {MET[met]}."
+    return ""
+
+
+def _changes(zone: ZoneInfo, start: datetime) -> list[datetime]:
+    """Beginnings of 24 hours in which the clock is put forward or back."""
+    days = [start + timedelta(days=number) for number in range(AHEAD)]
+    offsets = [day.astimezone(zone).utcoffset() for day in days]
+    return [day for day, here, after in zip(days, offsets, offsets[1:], strict=False) if here != after]
