@@ -10,7 +10,7 @@ FINISHED = Q(finished_at__isnull=False)
 
 class Migration(migrations.Migration):
     atomic = False  # while they are built, jobs are written as ever
-    dependencies = (("jobs", "0010_given_key"),)
+    dependencies = (("jobs", "0012_domain_hours"),)
     operations = (
         AddIndexConcurrently(
             model_name="job", index=models.Index(fields=["created_at", "id"], name="jobs_newest_first")
