@@ -30,6 +30,24 @@ class InvalidFilter(JobsError, ValueError):
     """A choice of jobs that a verb does not take: nothing was changed."""
 
 
+class InvalidSearch(InvalidFilter):
+    """A search that can't be made; `field` is the parameter that is wrong."""
+
+    def __init__(self, field: str, why: str) -> None:
+        self.field = field
+        super().__init__(why)
+
+
+class SearchTooSlow(JobsError):
+    """A search that would read more than a request may: nothing is known of its answer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The search was ended because it took too long. Narrow it by state, task, queue, reference, one tag with "
+            "its value, or created:>-1h."
+        )
+
+
 class InvalidActor(JobsError, ValueError):
     """A verb that does not say who asks for it: nothing was changed."""
 

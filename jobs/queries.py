@@ -32,6 +32,8 @@ STATUS = {
 """The API's word for a state; every other state is its own word."""
 COUNTED = 10_000
 """Pending jobs that are counted exactly."""
+ERROR_SHOWN = 1_000
+"""Characters of an error in a list."""
 
 
 def find_job(job_id: UUID | str) -> Job:
@@ -80,32 +82,30 @@ def result(job: Job) -> dict[str, Any]:
         "state": job.state,
         "result": plain(job.result) if job.state == State.COMPLETED else None,
         "error": job.error,
-        "duration": (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None,
+        "duration": _duration(job),
         "completed_at": job.finished_at,
     }
 
 
-def describe(job: Job) -> dict[str, Any]:
-    """Everything about one job but its attempts."""
+def summary(job: Job) -> dict[str, Any]:
+    """A job in a list: everything that is never large. The error's text ends after ERROR_SHOWN characters."""
     return {
         **status(job),
-        **result(job),
         "id": job.pk,
         "type": job.task,
         "task": job.task,
         "name": job.name,
-        "args": plain(job.args),
-        "kwargs": plain(job.kwargs),
         "queue": job.queue,
         "priority": job.priority,
         "attempt": job.attempt,
         "retry_count": job.retry_count,
         "max_retries": job.max_retries,
-        "timeout": (plain(job.options) or {}).get("time_limit"),
         "tags": job.tags or {},
         "reference": {"type": job.reference_type, "id": job.reference_id} if job.reference_id is not None else None,
         "worker": job.worker,
         "created_by": job.created_by,
+        "error": job.error and job.error[:ERROR_SHOWN],
+        "duration": _duration(job),
         "run_at": job.run_at,
         "expires_at": job.expires_at,
         "updated_at": job.updated_at,
@@ -113,9 +113,24 @@ def describe(job: Job) -> dict[str, Any]:
     }
 
 
+def describe(job: Job) -> dict[str, Any]:
+    """Everything about one job but its attempts."""
+    return {
+        **summary(job),
+        **result(job),
+        "args": plain(job.args),
+        "kwargs": plain(job.kwargs),
+        "timeout": (plain(job.options) or {}).get("time_limit"),
+    }
+
+
 def attempts(job: Job) -> QuerySet[Attempt]:
     """The recorded attempts of the job's present epoch, first to last."""
     return Attempt.objects.using(jobs_alias()).filter(job_id=job.pk, epoch=job.epoch).order_by("number")
+
+
+def _duration(job: Job) -> float | None:
+    return (job.finished_at - job.started_at).total_seconds() if job.finished_at and job.started_at else None
 
 
 def plain(text: str | None) -> Any:

@@ -1,16 +1,18 @@
-"""Submit a job and look at one."""
+"""Submit jobs, look at one, list many."""
 
 from dataclasses import asdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
 from .. import queries
 from ..engine import cancel, requeue
 from ..engine.newjob import new_id
 from ..explain import explain, why_it_stays
+from ..listing import listed
+from ..search import FILTERS, refuse_unknown
 from ..submit import submit
 from . import schemas
 from .problems import Refused
@@ -20,6 +22,7 @@ REFUSALS = dict.fromkeys((401, 409, 413, 422, 429), schemas.Problem)
 CREATED = {200: schemas.Job, 201: schemas.Job, **REFUSALS}
 CANCELLED = {200: schemas.Cancelled, 202: schemas.Cancelled}
 RETRIED = {200: schemas.Retried, 409: schemas.Problem}
+LISTED = {200: schemas.JobList, 401: schemas.Problem, 422: schemas.Problem, 503: schemas.Problem}
 FOUND = {401: schemas.Problem, 404: schemas.Problem}
 
 
@@ -54,6 +57,14 @@ def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.Submit
     )
     response["Location"] = reverse("jobs_api:get_job", args=[job_id])
     return Status(201 if job_id == new else 200, queries.describe(queries.find_job(job_id)))
+
+
+@router.get("", response=LISTED, operation_id="list_jobs")
+def list_jobs(request: HttpRequest, filters: Query[schemas.ListJobs]) -> dict[str, Any]:
+    """The jobs that match, newest first."""
+    refuse_unknown(request.GET, tuple(schemas.ListJobs.model_fields))
+    given = filters.model_dump()
+    return listed({name: given.pop(name) for name in FILTERS}, **given)
 
 
 @router.get("/{job_id}", response={200: schemas.Job, **FOUND})

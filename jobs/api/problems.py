@@ -13,7 +13,16 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from ..errors import DuplicateJob, InvalidJob, JobNotFound, QueueFull, UniqueBusy, UnknownTask
+from ..errors import (
+    DuplicateJob,
+    InvalidJob,
+    InvalidSearch,
+    JobNotFound,
+    QueueFull,
+    SearchTooSlow,
+    UniqueBusy,
+    UnknownTask,
+)
 from ..submit import BadArguments
 from .auth import challenge
 from .schemas import NOT_YET
@@ -135,6 +144,14 @@ def _bad_arguments(request: HttpRequest, error: BadArguments) -> HttpResponse:
     return respond(422, "bad_arguments", str(error), errors=[(f"/{error.field}", str(error))])
 
 
+def _invalid_search(request: HttpRequest, error: InvalidSearch) -> HttpResponse:
+    return respond(422, "invalid_filter", str(error), errors=[(f"/{error.field}", str(error))])
+
+
+def _too_slow(request: HttpRequest, error: SearchTooSlow) -> HttpResponse:
+    return respond(503, "search_too_slow", str(error))
+
+
 def _invalid_body(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = [_bad_field(found) for found in error.errors]
     pointer, detail = errors[0]
@@ -183,6 +200,8 @@ HANDLERS: dict[type[Exception], Callable[..., HttpResponse]] = {
     InvalidJob: _invalid_job,
     UnknownTask: _unknown_task,
     BadArguments: _bad_arguments,
+    InvalidSearch: _invalid_search,
+    SearchTooSlow: _too_slow,
     QueueFull: _queue_full,
     DuplicateJob: _duplicate,
     UniqueBusy: _unique_busy,

@@ -161,27 +161,83 @@ class JobResult(BaseModel):
     completed_at: datetime | None
 
 
-class Job(JobStatus, JobResult):
+class Referenced(BaseModel):
+    """What a job is about; code may have named it at greater length than the API takes."""
+
+    type: str
+    id: str
+
+
+class ListedJob(JobStatus):
+    """A job without its arguments and its result: `/api/jobs/{id}` has those."""
+
     id: UUID
     type: str
     task: str
     name: str
-    args: list[Any]
-    kwargs: dict[str, Any]
     queue: str
     priority: int
     attempt: int
     retry_count: int
     max_retries: int | None
-    timeout: float | None
     tags: dict[str, str]
-    reference: Reference | None
+    reference: Referenced | None
     worker: str | None
     created_by: str | None
+    error: str | None
+    duration: float | None
     run_at: datetime | None
     expires_at: datetime | None
     updated_at: datetime
     finished_at: datetime | None
+
+
+class Job(ListedJob, JobResult):
+    """Everything about one job."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timeout: float | None
+
+
+class ListJobs(BaseModel):
+    """Which jobs, and which of them first. A filter may be given more than once: either will do, of tags all."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    status: list[str] = []
+    """A word of `status` or `state`, or one of the groups failed (with dead_letter), active, finished."""
+    state: list[str] = []
+    """One state exactly."""
+    task: list[str] = []
+    queue: list[str] = []
+    worker: list[str] = []
+    tag: list[str] = []
+    """`key`, or `key=value`."""
+    reference: list[str] = []
+    """`type:id`."""
+    created_after: list[str] = []
+    """A moment in ISO 8601 (UTC unless it says otherwise), or a span from now, as -24h."""
+    created_before: list[str] = []
+    q: str = ""
+    """The query language: `state:failed queue:mail args.user_id:42 created:>-24h -tag:x`."""
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    offset: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    page: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Instead of `offset`: pages of `limit` jobs, from 1."""
+    cursor: str | None = None
+    """`next_cursor` of the page before: quick however far back, and the same whatever was created meanwhile."""
+
+
+class JobList(BaseModel):
+    """A page, newest first; short of `limit` and with a `next_cursor`, there may be more further back."""
+
+    jobs: list[ListedJob]
+    total: int
+    total_exact: bool
+    """False: `total` is an estimate above 10,000, or of a search that no index helps."""
+    page: int
+    next_cursor: str | None
 
 
 class Problem(BaseModel):

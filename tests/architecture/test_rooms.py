@@ -181,7 +181,8 @@ DUE: dict[str, dict[str, Any]] = {
 
 
 def test_how_long_a_task_takes_is_read_from_its_own_jobs(full: Link) -> None:
-    assert "using jobs_finished_by_task" in plan(full, "task_duration", task="no such task")
+    said = plan(full, "task_duration", task="no such task")
+    assert set(re.findall(r"using (\w+) on jobs_job", said)) == {"jobs_lanes"}, said
 
 
 def test_promotion_walks_the_index_of_waiting_jobs(full: Link) -> None:

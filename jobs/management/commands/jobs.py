@@ -15,7 +15,7 @@ from django.db import DatabaseError
 from ... import queries
 from ...engine import bulk, cancel, requeue
 from ...engine.unready import unready
-from ...errors import InvalidFilter, InvalidJob, InvalidPause, JobNotFound
+from ...errors import InvalidFilter, InvalidJob, InvalidPause, JobNotFound, SearchTooSlow
 from ...explain import explain, why_it_stays
 from ...models import Job
 from ...states import State
@@ -23,6 +23,7 @@ from ...submit import resubmit, submit
 from ..arguments import json_of, moment_of, priority_of, seconds
 from ..extending import verbs_of_apps
 from ..following import display, follow
+from ..listing import add_list, listing
 from ..operating import add_filter, over
 from ..pausing import add_pauses, listed, moment, paused, resumed
 
@@ -46,6 +47,9 @@ class Command(BaseCommand):
         run.set_defaults(does=self.run)
         wait = verbs.add_parser("wait", help="follow a job that exists, print its result as JSON")
         wait.set_defaults(does=self.wait)
+        found = verbs.add_parser("list", help="list jobs, newest first, all or those that match")
+        found.set_defaults(does=self.list_jobs)
+        add_list(found)
         show = verbs.add_parser("show", help="print a job and its attempts as JSON")
         show.set_defaults(does=self.show)
         explain = verbs.add_parser("explain", help="say why a job is not running, and what to do")
@@ -101,6 +105,8 @@ class Command(BaseCommand):
             code = self.refuse(str(error), NOT_FOUND)
         except (InvalidJob, InvalidFilter, InvalidPause) as error:
             code = self.refuse(str(error), USAGE)
+        except SearchTooSlow as error:
+            code = self.refuse(str(error), FAILED)
         except DatabaseError as error:
             if (said := unready(error)) is None:
                 raise
@@ -125,6 +131,10 @@ class Command(BaseCommand):
 
     def wait(self, *, job_id: str, timeout: float | None, **_: Any) -> int:
         return self._follow(queries.find_job(job_id).pk, timeout)
+
+    def list_jobs(self, **given: Any) -> int:
+        listing(given, self.stdout, self.stderr)
+        return 0
 
     def show(self, *, job_id: str, **_: Any) -> int:
         job = queries.find_job(job_id)
