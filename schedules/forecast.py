@@ -53,7 +53,12 @@ def of_text(
 def of_task(task: PeriodicTask, *, count: int = 10) -> Forecast:
     """Of a schedule with its companion. Raises InvalidSchedule."""
     times = recurrence(times_of(task, task.companion.anchor_at))
-    return _forecast(times, times.zone if isinstance(times, Cron) else zone_named(None), verbs.preview(task, count))
+    return _forecast(times, zone_of(times), verbs.preview(task, count))
+
+
+def zone_of(times: Recurrence) -> ZoneInfo:
+    """The zone in which it is shown: a cron's own, else Celery's `timezone`."""
+    return times.zone if isinstance(times, Cron) else zone_named(None)
 
 
 def zone_named(name: str | None) -> ZoneInfo:
@@ -65,10 +70,11 @@ def zone_named(name: str | None) -> ZoneInfo:
 
 
 def _forecast(times: Recurrence, zone: ZoneInfo, dues: list[datetime]) -> Forecast:
-    return Forecast(times.describe(), zone, [Due(due.astimezone(zone), _met(times, zone, due)) for due in dues])
+    return Forecast(times.describe(), zone, [Due(due.astimezone(zone), met(times, zone, due)) for due in dues])
 
 
-def _met(times: Recurrence, zone: ZoneInfo, due: datetime) -> str | None:
+def met(times: Recurrence, zone: ZoneInfo, due: datetime) -> str | None:
+    """What change of the clock a due time meets; only wall-clock times meet one."""
     match times:
         case Cron():
             return transition_at(zone, due, cron=times)

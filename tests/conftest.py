@@ -63,6 +63,13 @@ def rabbitmq_url() -> str:
 
 
 @pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches count to the end, however slow the machine is just now."""
+    for name in ("SOON", "BRIEFLY"):
+        monkeypatch.setattr(f"jobs.search.ways.{name}", 10.0)
+
+
+@pytest.fixture
 def link(transactional_db: None) -> Iterator[Link]:
     """The platform's own connection, on the test database."""
     with opened() as link:

@@ -12,10 +12,10 @@ from ..engine import cancel, requeue
 from ..engine.newjob import new_id
 from ..explain import explain, why_it_stays
 from ..listing import listed
-from ..search import FILTERS, refuse_unknown
+from ..search import FILTERS
 from ..submit import submit
 from . import schemas
-from .problems import Refused
+from .problems import Refused, refuse_unknown
 
 router = Router(tags=["jobs"])
 REFUSALS = dict.fromkeys((401, 409, 413, 422, 429), schemas.Problem)
@@ -62,7 +62,7 @@ def submit_job(request: HttpRequest, response: HttpResponse, job: schemas.Submit
 @router.get("", response=LISTED, operation_id="list_jobs")
 def list_jobs(request: HttpRequest, filters: Query[schemas.ListJobs]) -> dict[str, Any]:
     """The jobs that match, newest first."""
-    refuse_unknown(request.GET, tuple(schemas.ListJobs.model_fields))
+    refuse_unknown(request, schemas.ListJobs.model_fields)
     given = filters.model_dump()
     return listed({name: given.pop(name) for name in FILTERS}, **given)
 

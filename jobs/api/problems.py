@@ -23,6 +23,7 @@ from ..errors import (
     UniqueBusy,
     UnknownTask,
 )
+from ..search.near import nearest
 from ..submit import BadArguments
 from .auth import challenge
 from .schemas import NOT_YET
@@ -74,7 +75,7 @@ def refuse_unknown(request: HttpRequest, known: Iterable[str]) -> None:
     """The framework passes over query parameters that it does not know. Raises Refused."""
     names = list(known)
     if unknown := [name for name in request.GET if name not in names]:
-        errors = [(f"/{name[:80]}", unknown_field(name, names)) for name in unknown]
+        errors = [(f"/{name[:40]}", f"There is no filter {name[:40]!r}. {nearest(name, names)}") for name in unknown]
         raise Refused(422, "invalid_filter", errors[0][1], errors=errors)
 
 

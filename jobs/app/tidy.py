@@ -108,7 +108,7 @@ class _Here(threading.local):
 
 
 _here = _Here()
-"""Django's connections that this thread has opened. To ask Django for them takes as long as all the rest here."""
+"""Django's connections of this thread, as of its latest connect: to ask for them takes as long as all the rest here."""
 
 
 def watch_connections() -> None:
@@ -120,8 +120,8 @@ def watch_connections() -> None:
 
 
 def _watch(connection: Any, **_: Any) -> None:
-    if connection not in _here.opened:
-        _here.opened.append(connection)
+    # Those that Django hands out by name, as they are now: a copy that a task has made for itself is the task's.
+    _here.opened = connections.all(initialized_only=True)
     if connection.settings_dict["CONN_MAX_AGE"] == 0:
         connection.close_at = time.monotonic() + AGE  # Django would close it after every job
     if connection.vendor == "postgresql":

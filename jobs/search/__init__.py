@@ -8,13 +8,13 @@ from ..models import Job
 from . import cursors
 from .cursors import Place
 from .fields import wanted
-from .given import FILTERS, refuse_unknown, terms_of
+from .given import FILTERS, terms_of
 from .keys import front
 from .pages import page
 from .terms import Term
 from .ways import Ways
 
-__all__ = ["FILTERS", "MOST", "USUAL", "Found", "refuse_unknown", "search", "terms_of"]
+__all__ = ["FILTERS", "MOST", "USUAL", "Found", "search", "terms_of"]
 
 USUAL, MOST, FURTHEST = 100, 1_000, 10_000
 """Jobs of a page if nothing is said, at most, and how many may be passed over without a cursor."""

@@ -1,10 +1,9 @@
 """A search as its filters give it: each is one term of the query language, beside those of `q`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..errors import InvalidSearch
-from .near import nearest
 from .terms import LONGEST, MOST_WORDS, Term, Word, parse
 
 FILTERS = {
@@ -28,13 +27,6 @@ def terms_of(filters: Mapping[str, Sequence[str]], q: str = "") -> tuple[Term, .
     """
     found = [term for name, texts in filters.items() if texts for term in _terms(name, texts)]
     return (*found, *parse(q))
-
-
-def refuse_unknown(names: Iterable[str], allowed: Sequence[str]) -> None:
-    """Raises InvalidSearch for the first parameter that is not known."""
-    for name in names:
-        if name not in allowed:
-            raise InvalidSearch(name[:40], f"There is no filter {name[:40]!r}. {nearest(name, allowed)}")
 
 
 def _terms(name: str, texts: Sequence[str]) -> list[Term]:

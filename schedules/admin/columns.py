@@ -10,6 +10,7 @@ from django_celery_beat.models import PeriodicTask
 
 from jobs.admin import shown
 
+from .. import forecast
 from ..code import POLICY
 from ..errors import InvalidSchedule
 from ..models import Schedule
@@ -19,7 +20,7 @@ from ..texts import span, text_of
 from ..times import recurrence, times_of
 from . import runs
 from .policy_fields import LABELS, SPANS, WORDS
-from .preview import stamp, zone_of
+from .preview import stamp
 from .tasks import signature_of
 
 LATE = timedelta(seconds=10)
@@ -117,7 +118,7 @@ def times_in(task: PeriodicTask) -> Recurrence:
 def zone_in(task: PeriodicTask) -> tzinfo:
     """The zone in which it is shown."""
     try:
-        return zone_of(times_in(task))
+        return forecast.zone_of(times_in(task))
     except InvalidSchedule:
         return timezone.get_default_timezone()
 

@@ -14,6 +14,7 @@ from django_celery_beat.models import PeriodicTask
 
 from jobs.models import Queue
 
+from .. import forecast
 from ..checked import check
 from ..code import POLICY
 from ..errors import InvalidFields, InvalidSchedule
@@ -22,7 +23,7 @@ from ..recurrence import Once
 from ..texts import read, text_of
 from .fields import Moment, Suggested, ZoneField
 from .policy_fields import PolicyFields
-from .preview import Preview, preview_of, unsaved, zone_of
+from .preview import Preview, preview_of, unsaved
 from .tasks import choices
 
 PREVIEW = "_preview"
@@ -196,7 +197,7 @@ def _initial(task: PeriodicTask) -> dict[str, Any]:
     policy = {name: getattr(known, name) for name in POLICY}
     if times is None:
         return {**policy, "zone": site}
-    zone = zone_of(times)
+    zone = forecast.zone_of(times)
     here = Once(times.at.astimezone(zone)) if isinstance(times, Once) else times
     return {**policy, "when": text_of(here), "zone": str(zone)}
 

@@ -10,8 +10,9 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from jobs.admin import shown
 
+from .. import forecast
 from ..errors import InvalidSchedule
-from ..recurrence import Cron, Every, Once, Recurrence, Solar, occurrences, transition_at
+from ..recurrence import Cron, Every, Once, Recurrence, Solar, occurrences
 from ..times import FIELDS, SECONDS, recurrence, times_of
 from ..verbs import preview
 
@@ -19,6 +20,7 @@ COUNT = 10
 AHEAD = 400
 """Days that are searched for the next change of the clock."""
 MET = {
+    None: "",
     "gap": "the clock skips ahead: what was due in between runs now, once",
     "overlap": "the clock shows this time twice: it runs the first time only",
 }
@@ -54,9 +56,9 @@ def preview_of(task: PeriodicTask) -> Preview:
         dues = preview(task, COUNT)
     except InvalidSchedule as error:
         return Preview(str(error), "", [], is_valid=False)
-    zone = zone_of(times)
+    zone = forecast.zone_of(times)
     found = [
-        Due(stamp(due, zone), stamp(due, UTC), shown.ago(due), MET.get(met_by(times, zone, due), "")) for due in dues
+        Due(stamp(due, zone), stamp(due, UTC), shown.ago(due), MET[forecast.met(times, zone, due)]) for due in dues
     ]
     once = " Only once." if task.one_off and not isinstance(times, Once) else ""
     return Preview(f"{times.describe()}.{once}", str(zone), found, _warning(times, zone, dues, now))
@@ -80,22 +82,8 @@ def unsaved(times: Recurrence) -> dict[str, Any]:
     raise InvalidSchedule(f"There are no rows for {times!r}.")
 
 
-def zone_of(times: Recurrence) -> ZoneInfo:
-    """The zone in which it is shown: a cron's own, else the site's."""
-    return times.zone if isinstance(times, Cron) else ZoneInfo(timezone.get_default_timezone_name())
-
-
 def stamp(at: datetime, zone: tzinfo) -> str:
     return f"{at.astimezone(zone):%a %Y-%m-%d %H:%M:%S %Z}"
-
-
-def met_by(times: Recurrence, zone: ZoneInfo, due: datetime) -> str:
-    match times:
-        case Cron():
-            return transition_at(zone, due, cron=times) or ""
-        case Once():
-            return transition_at(zone, due) or ""
-    return ""
 
 
 def _warning(times: Recurrence, zone: ZoneInfo, dues: list[datetime], now: datetime) -> str:
@@ -104,7 +92,7 @@ def _warning(times: Recurrence, zone: ZoneInfo, dues: list[datetime], now: datet
         return ""
     for day in _changes(zone, max(now, dues[-1])):
         for due in occurrences(times, after=day, until=day + timedelta(days=1), limit=1500):
-            if met := met_by(times, zone, due):
+            if met := forecast.met(times, zone, due):
                 return f"{stamp(due, zone)}: {MET[met]}."
     return ""
 

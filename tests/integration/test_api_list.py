@@ -19,7 +19,7 @@ from jobs.states import FINAL, LIVE, State
 from tests.support.api import problem
 from tests.support.rows import hold, make_job, make_worker
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 
 def found(api: Client, **query: Any) -> dict[str, Any]:

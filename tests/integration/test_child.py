@@ -1,8 +1,11 @@
 """A lease in a thread of a worker: whatever becomes of it, the answer says it."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,6 +22,8 @@ from jobs.policy import Outcome
 from tests.support.engine import lease, new_job, outcome, placed, row, won
 from tests.support.rows import make_worker
 from tests.support.tasks import noop
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -149,3 +154,17 @@ def test_a_lease_that_could_not_be_won_along_is_won_by_itself(link: Link, monkey
         assert carry_all(tokens, place, run) == (2, ())
     assert [row(job).state for job in jobs] == ["completed"] * 2
     assert not Lease.objects.exists()
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [("", (10_000, 10, 10)), ("gc.set_threshold(500, 5, 5)", (500, 5, 5))])
+def test_cycles_are_looked_for_less_often_unless_the_site_has_chosen_how_often(chosen: str, kept: tuple) -> None:
+    code = f"""
+import gc, django
+django.setup()
+from jobs.app.child import _collect_less_often
+{chosen}
+_collect_less_often()
+print(gc.get_threshold(), gc.get_freeze_count() > 10_000)
+"""
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == f"{kept} True", said.stderr

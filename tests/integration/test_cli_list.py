@@ -13,7 +13,7 @@ from django.test import Client
 from jobs.search import given
 from tests.support.rows import make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 
 def jobs(*arguments: str, terminal: bool = False) -> tuple[int, str, str]:

@@ -8,7 +8,7 @@ from django.db import connection
 from django.utils import timezone
 
 from jobs.engine.broker import Broker
-from jobs.engine.dispatch import front
+from jobs.engine.dispatch import LONGEST_LULL, front
 from jobs.engine.floors import Floors
 from jobs.engine.link import Link
 from jobs.models import Job, Lease, Queue
@@ -247,3 +247,16 @@ def test_the_list_of_queues_may_be_a_second_old_and_a_pause_holds_at_once(link: 
     assert made.dispatch() == 0
     Queue.objects.filter(name="default").update(paused_at=None)
     assert made.dispatch() == 1
+
+
+@pytest.mark.parametrize(("seconds", "lull"), [(None, 0.0), (0.01, 0.0025), (3600.0, LONGEST_LULL)])
+def test_between_rounds_it_rests_by_the_least_work_that_it_has_sent(
+    link: Link, broker: Broker, seconds: float | None, lull: float
+) -> None:
+    make_worker(slots=4)
+    made = dispatcher(link, broker)
+    if seconds is not None:
+        made.durations._seconds["known"] = seconds
+    new_job(task="known")
+    made.dispatch()
+    assert made.lull == pytest.approx(lull)

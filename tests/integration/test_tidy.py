@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from django.db import connections
 from django.db.backends.signals import connection_created
 
+from jobs.app import tidy
 from jobs.app.tidy import leaves_state, watch_connections
 from jobs.engine.link import Link
 from jobs.engine.newjob import job_key
@@ -36,6 +38,17 @@ def test_the_next_job_finds_what_the_last_one_found(link: Link, settings) -> Non
     before, *seen = carried(link, *calls)
     assert {what: after for what, after in zip(NASTY, seen[1::2], strict=True) if after != before} == {}
     assert Attempt.objects.count() == len(calls)
+
+
+def test_a_connection_that_a_task_made_for_itself_is_not_looked_after_for_ever(link: Link) -> None:
+    connection = connections["default"]
+    connection.close()
+    connection.connect()
+    for _ in range(3):
+        own = connection.copy()
+        own.connect()
+        own.close()
+    assert tidy._here.opened == [connections["default"]]
 
 
 def test_what_ends_with_its_transaction_costs_no_connection(link: Link) -> None:

@@ -18,7 +18,7 @@ from jobs.search.terms import parse
 from jobs.states import LEASED, State
 from tests.support.rows import make_job
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("unhurried")]
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 CALLS = [NOW - timedelta(hours=hours) for hours in (1, 1, 1, 2, 30)]
